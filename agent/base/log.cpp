@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/base/log.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string>
+
+namespace agent {
+namespace {
+
+std::atomic<LogLevel> g_level{LogLevel::kWarn};
+
+void AppendPrintable(std::string_view text, std::string* line) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      fmt::format_to(std::back_inserter(*line), "\\x{:02x}", byte);
+    } else {
+      line->push_back(c);
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<LogLevel> ParseLogLevel(std::string_view name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "info") return LogLevel::kInfo;
+  if (name == "warn" || name == "warning") return LogLevel::kWarn;
+  if (name == "error") return LogLevel::kError;
+  if (name == "none") return LogLevel::kNone;
+  return std::nullopt;
+}
+
+void SetLogLevel(LogLevel level) { g_level.store(level, std::memory_order_relaxed); }
+
+bool LogEnabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
+
+void LogLine(LogLevel level, std::string_view text) {
+  if (!LogEnabled(level)) return;
+  std::string line = "agent: ";
+  AppendPrintable(text, &line);
+  line.push_back('\n');
+  // A full stderr (a pipe that nobody reads) must not hold us up: without room the line is dropped.
+  // A closed one gives EPIPE: every process of ours ignores or blocks SIGPIPE.
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return;
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+}  // namespace agent

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/log.h"
+#include "agent/profile/frame.h"
+#include "agent/report/run_recorder.h"
+#include "agent/report/summary.h"
+#include "agent/sampling/sampler.h"
+#include "agent/sampling/window_writer.h"
+#include "spies/python/python_spy.h"
+#include "uploader/labels.h"
+#include "uploader/uploader.h"
+
+namespace agent {
+namespace {
+
+// After the program's end the agent adds at most a second; this leaves some of it for the file and
+// the summary.
+constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
+
+// Tells the watchdog which samples would survive the sampler's death: those of all windows but the
+// last.
+class DeliveryCounter final : public ProfileSink {
+ public:
+  explicit DeliveryCounter(SharedPage& page) : page_(page) {}
+  void Write(const Profile& window) override {
+    page_.samples_delivered.fetch_add(last_, std::memory_order_relaxed);
+    last_ = static_cast<std::uint64_t>(window.Total().count);
+  }
+
+ private:
+  SharedPage& page_;
+  std::uint64_t last_ = 0;
+};
+
+SamplerOptions OptionsOf(const Settings& settings) {
+  return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / settings.sample_rate)),
+          .upload_interval = settings.upload_interval,
+          .duration = settings.duration,
+          .follow_children = settings.detect_subprocesses,
+          .always_stop = settings.blocking};
+}
+
+// A run that was begun by an earlier sampler, which died, has its file already.
+std::string FileOf(const SessionPlan& plan, const SamplerStart& start) {
+  if (!start.restarted || plan.output.empty()) return plan.output;
+  const std::size_t name = plan.output.find_last_of('/') + 1;
+  std::string path = plan.output;
+  return path.insert(name, fmt::format("restarted-{}-", ::getpid()));
+}
+
+void SayLosses(const LossCounters& losses, std::int64_t samples) {
+  if (losses.LostSamples() > 0) {
+    LogWarn("{} samples were lost, {} were kept: {} torn, {} unreadable, {} not stopped in time",
+            losses.LostSamples(), samples, losses.torn, losses.unreadable, losses.stop_timeout);
+  }
+  if (losses.late_ticks > 0 && losses.late_ticks * 20 > static_cast<std::uint64_t>(samples)) {
+    LogWarn("{} ticks were left out: the machine is too busy for this sample rate",
+            losses.late_ticks);
+  }
+  if (losses.folded > 0) {
+    LogWarn("{} stacks are shown as \"[other stacks]\": the profile was full", losses.folded);
+  }
+}
+
+void SayUpload(const UploadCounters& counters) {
+  if (counters.windows_lost == 0) return;
+  LogWarn("{} profiles with {} samples did not reach the server, {} did: {}", counters.windows_lost,
+          counters.samples_lost, counters.windows_sent, counters.last_error);
+}
+
+void WriteToStderr(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+int RunSession(const SessionPlan& plan, const SamplerStart& start) {
+  const SystemClock clock;
+  FunctionTable functions;
+  python::PythonSpyFactory python(functions);
+  DeliveryCounter delivered(*start.page);
+  const std::string file = FileOf(plan, start);
+  RunRecorder recorder(file, clock, functions.Marker("[other stacks]"));
+  std::unique_ptr<Uploader> uploader;
+  std::vector<ProfileSink*> sinks = {&delivered, &recorder};
+  if (!plan.settings.server_address.empty()) {
+    uploader = Uploader::Start({.server_address = plan.settings.server_address,
+                                .labels = MakeLabels(plan.application_name, plan.settings.tags)});
+    sinks.insert(sinks.begin(), uploader.get());
+  }
+  WindowWriter writer(sinks);
+  Sampler sampler(OptionsOf(plan.settings), start, {&python}, functions, writer);
+  if (start.launcher == Pid{}) {
+    if (const Result<void> attached = sampler.AttachFirst(); !attached) {
+      LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),
+               attached.error().Message(),
+               attached.error().code == Errc::kNotPermitted
+                   ? "; run as the same user or as root, in a container add the capability "
+                     "SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
+                   : "");
+      return 1;
+    }
+  }
+  const SamplerReport report = sampler.Run();
+  writer.Finish();
+  if (const Result<void> written = recorder.Finish(); !written) {
+    LogError("the profile was not written: {}", written.error().Message());
+  }
+  UploadCounters counters;
+  if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
+  if (const Profile* run = recorder.run()) {
+    if (plan.summary) {
+      WriteToStderr(FormatSummary(*run));
+      if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
+    }
+    SayLosses(run->losses(), run->Total().count);
+    if (report.stacks == 0 && report.trouble.empty() && run->Total().cpu_ns > 0) {
+      LogWarn("no Python code was seen: this build names Python 3.11 to 3.13 only");
+    }
+  }
+  SayUpload(counters);
+  if (report.pauses.count() > 0) {
+    LogInfo("{} threads were stopped for a moment: median {} us, 99 % {} us, longest {} us",
+            report.pauses.count(), report.pauses.Quantile(0.5).count() / 1000,
+            report.pauses.Quantile(0.99).count() / 1000, report.pauses.max().count() / 1000);
+  }
+  return 0;
+}
+
+}  // namespace agent

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run of the sampler process: sinks, spies, sampling, closing lines.
+#pragma once
+
+#include <string>
+
+#include "agent/cli/settings.h"
+#include "agent/process/supervision.h"
+
+namespace agent {
+
+struct SessionPlan {
+  Settings settings;
+  std::string application_name;
+  std::string output;    ///< File of the whole run; "" : none.
+  bool summary = false;  ///< A table on stderr at the end.
+};
+
+/// The sampler's life. Returns its exit status: 0, or 1 when nothing could be sampled at all (said
+/// on stderr).
+int RunSession(const SessionPlan& plan, const SamplerStart& start);
+
+}  // namespace agent

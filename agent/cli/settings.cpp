@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "agent/format/profile_file.h"
+#include "uploader/labels.h"
+#include "uploader/uploader.h"
+
+namespace agent {
+namespace {
+
+// A tick costs tens of microseconds: past this there is no time left between two.
+constexpr double kMaxRate = 10'000;
+
+std::optional<double> ParseNumber(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+Result<bool> ParseSwitch(const std::string& text) {
+  if (text == "true" || text == "1" || text == "yes" || text == "on") return true;
+  if (text == "false" || text == "0" || text == "no" || text == "off") return false;
+  return Fail(Errc::kInvalid, "must be true or false");
+}
+
+Result<void> ApplySwitch(const std::string& text, bool& target) {
+  AGENT_TRY(target, ParseSwitch(text));
+  return {};
+}
+
+Result<void> ApplyServerAddress(Settings& settings, const std::string& text) {
+  AGENT_CHECK_OK(ParseServerAddress(text));
+  settings.server_address = text;
+  return {};
+}
+
+Result<void> ApplyApplicationName(Settings& settings, const std::string& text) {
+  if (text.empty()) return Fail(Errc::kInvalid, "must not be empty");
+  AGENT_CHECK_OK(ParseApplicationName(text));
+  settings.application_name = text;
+  return {};
+}
+
+Result<void> ApplyTag(Settings& settings, const std::string& text) {
+  AGENT_TRY(auto tag, ParseTag(text));
+  std::erase_if(settings.tags, [&](const auto& known) { return known.first == tag.first; });
+  settings.tags.push_back(std::move(tag));
+  return {};
+}
+
+Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
+  const std::optional<double> rate = ParseNumber(text);
+  if (!rate || *rate < 0.01 || *rate > kMaxRate) {
+    return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
+  }
+  settings.sample_rate = *rate;
+  return {};
+}
+
+Result<void> ApplyUploadInterval(Settings& settings, const std::string& text) {
+  AGENT_TRY(const Nanoseconds interval, ParseDuration(text));
+  if (interval < std::chrono::seconds(1) || interval > std::chrono::minutes(10)) {
+    return Fail(Errc::kInvalid, "must be from 1s to 10m");
+  }
+  settings.upload_interval = interval;
+  return {};
+}
+
+Result<void> ApplyOutput(Settings& settings, const std::string& text) {
+  AGENT_CHECK_OK(ProfileFileFormat(text));
+  settings.output = text;
+  return {};
+}
+
+Result<void> ApplySpyName(Settings&, const std::string& text) {
+  // The runtime that a process has mapped decides which spy it gets; a name only has to be one.
+  constexpr std::array<std::string_view, 9> kNames = {
+      "auto", "python", "pyspy", "dotnet", "dotnetspy", "native", "rbspy", "phpspy", "ebpfspy"};
+  if (std::ranges::find(kNames, text) == kNames.end()) {
+    return Fail(Errc::kInvalid,
+                "there is no such spy; known are auto, python (pyspy), dotnet (dotnetspy), native");
+  }
+  return {};
+}
+
+Result<void> ApplyLogLevel(Settings& settings, const std::string& text) {
+  const std::optional<LogLevel> level = ParseLogLevel(text);
+  if (!level) return Fail(Errc::kInvalid, "must be debug, info, warn, error or none");
+  settings.log_level = *level;
+  return {};
+}
+
+Result<void> ApplyPid(Settings& settings, const std::string& text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc() || end != text.data() + text.size() || pid <= 0) {
+    return Fail(Errc::kInvalid, "must be the number of a process");
+  }
+  settings.pid = Pid{pid};
+  return {};
+}
+
+constexpr std::array kOptions = {
+    Option{"server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
+           "Pyroscope server to send profiles to, as http://pyroscope:4040", Option::In::kBoth,
+           ApplyServerAddress},
+    Option{
+        "application-name", "PYROSCOPE_APPLICATION_NAME", "NAME",
+        "Name of the service on the server, also NAME{key=value,...} (default: from the program)",
+        Option::In::kBoth, ApplyApplicationName},
+    Option{"tag", "", "KEY=VALUE", "Label of all profiles; may be repeated", Option::In::kBoth,
+           ApplyTag},
+    Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)",
+           Option::In::kBoth, ApplySampleRate},
+    Option{"output", "", "FILE",
+           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
+           "collapsed stacks",
+           Option::In::kBoth, ApplyOutput},
+    Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.summary);
+           }},
+    Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
+           "Length of a profile sent to the server (default: 10s)", Option::In::kBoth,
+           ApplyUploadInterval},
+    Option{"pid", "", "PID", "The process to look at", Option::In::kConnect, ApplyPid},
+    Option{"duration", "", "TIME", "End after this time (default: when the process ends)",
+           Option::In::kConnect,
+           [](Settings& settings, const std::string& text) -> Result<void> {
+             AGENT_TRY(settings.duration, ParseDuration(text));
+             return {};
+           }},
+    Option{"spy-name", "PYROSCOPE_SPY_NAME", "NAME",
+           "Runtime of the program (default: auto, found out for each process)", Option::In::kBoth,
+           ApplySpyName},
+    Option{"detect-subprocesses", "PYROSCOPE_DETECT_SUBPROCESSES", "BOOL",
+           "Profile the processes that the program starts as well (default: true)",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.detect_subprocesses);
+           }},
+    Option{"pyspy-blocking", "PYROSCOPE_PYSPY_BLOCKING", "",
+           "Stop a thread for every sample; not needed for true stacks", Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.blocking);
+           }},
+    Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
+           "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
+           "warn)",
+           Option::In::kBoth, ApplyLogLevel},
+    Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.no_logging);
+           }},
+};
+
+}  // namespace
+
+std::span<const Option> AllOptions() { return kOptions; }
+
+Result<Nanoseconds> ParseDuration(const std::string& text) {
+  std::string_view number = text;
+  double unit = 1e9;
+  for (const auto& [suffix, nanoseconds] :
+       {std::pair<std::string_view, double>{"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}) {
+    if (number.ends_with(suffix)) {
+      number.remove_suffix(suffix.size());
+      unit = nanoseconds;
+      break;
+    }
+  }
+  const std::optional<double> value = ParseNumber(number);
+  if (!value || *value <= 0 || *value * unit < 1 || *value * unit > 1e18) {
+    return Fail(Errc::kInvalid, "must be a time more than zero, as 10s, 500ms or 2m");
+  }
+  return Nanoseconds(static_cast<std::int64_t>(*value * unit));
+}
+
+void ApplyEnvironment(Command command, std::span<const std::string> given,
+                      const std::function<const char*(const char*)>& get_environment,
+                      Settings& settings) {
+  for (const Option& option : AllOptions()) {
+    if (option.environment.empty()) continue;
+    if (option.in == Option::In::kConnect && command != Command::kConnect) continue;
+    if (std::ranges::find(given, option.name) != given.end()) continue;
+    const char* text = get_environment(std::string(option.environment).c_str());
+    if (text == nullptr || *text == '\0') continue;
+    if (const Result<void> applied = option.apply(settings, text); !applied) {
+      // An address may hold a password: only the reason is shown.
+      LogWarn("{} is passed over: {}", option.environment, applied.error().Message());
+    }
+  }
+}
+
+}  // namespace agent

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the user asked for: the flags, their environment variables and their defaults, in one table.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/error.h"
+#include "agent/base/log.h"
+#include "agent/base/types.h"
+#include "agent/profile/profile.h"
+
+namespace agent {
+
+struct Settings {
+  std::string server_address;    ///< "" : none
+  std::string application_name;  ///< "" : made from the program's name
+  Labels tags;
+  double sample_rate = 100;
+  Nanoseconds upload_interval{std::chrono::seconds(10)};
+  std::string output;  ///< "" : none
+  bool summary = false;
+  LogLevel log_level = LogLevel::kWarn;
+  bool no_logging = false;
+  bool blocking = false;
+  bool detect_subprocesses = true;
+  std::optional<Nanoseconds> duration;  ///< connect only
+  Pid pid{};                            ///< connect only
+};
+
+enum class Command { kExec, kConnect };
+
+/// One flag. `apply` checks the text and takes it over; its error says what is wrong with the
+/// value.
+struct Option {
+  std::string_view name;         ///< without dashes
+  std::string_view environment;  ///< "" : none
+  std::string_view value;        ///< what the help calls the value; "" : a flag without one
+  std::string_view help;
+  enum class In { kBoth, kExec, kConnect } in = In::kBoth;
+  Result<void> (*apply)(Settings& settings, const std::string& text) = nullptr;
+};
+
+[[nodiscard]] std::span<const Option> AllOptions();
+
+/// Applies what the environment says to options that `given` (names) does not hold. A bad value is
+/// warned of, with the variable's name, and passed over: it must not keep the program from running.
+void ApplyEnvironment(Command command, std::span<const std::string> given,
+                      const std::function<const char*(const char*)>& get_environment,
+                      Settings& settings);
+
+/// "10s", "500ms", "2m", "1h", or a number of seconds; more than zero.
+[[nodiscard]] Result<Nanoseconds> ParseDuration(const std::string& text);
+
+}  // namespace agent

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/format/folded_encoder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <vector>
+
+namespace agent {
+namespace {
+
+constexpr std::size_t kMaxLine = 60'000;  // below the 65,536 at which the server's scanner gives up
+constexpr std::string_view kCut = "[cut]";
+
+std::string NameIn(const Frame& frame) {
+  std::string name = frame.function->name.empty() ? "[unnamed]" : frame.function->name;
+  for (char& c : name) {
+    if (c == ';') c = ':';
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return name;
+}
+
+std::string FoldedStack(std::span<const Frame> leaf_first) {
+  std::vector<std::string> names;
+  std::size_t size = 0;
+  for (const Frame& frame : leaf_first) {
+    std::string name = NameIn(frame);
+    size += name.size() + 1;
+    if (size > kMaxLine) {
+      names.emplace_back(kCut);
+      break;
+    }
+    names.push_back(std::move(name));
+  }
+  std::ranges::reverse(names);
+  return fmt::format("{}", fmt::join(names, ";"));
+}
+
+}  // namespace
+
+std::string EncodeFolded(const Profile& profile) {
+  std::map<StackId, SampleValue> sums;
+  for (const Profile::Entry& entry : profile.Entries()) {
+    SampleValue& sum = sums[entry.key.stack];
+    sum.count += entry.value.count;
+    sum.cpu_ns += entry.value.cpu_ns;
+  }
+  std::map<std::string, std::int64_t> lines;
+  const std::int64_t period = std::max<std::int64_t>(profile.period().count(), 1);
+  for (const auto& [stack, value] : sums) {
+    const std::int64_t count = value.count > 0 ? value.count : (value.cpu_ns + period / 2) / period;
+    if (count > 0) lines[FoldedStack(profile.StackFrames(stack))] += count;
+  }
+  std::string text;
+  for (const auto& [stack, count] : lines) text += fmt::format("{} {}\n", stack, count);
+  return text;
+}
+
+}  // namespace agent

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "agent/profile/profile.h"
+
+namespace agent {
+
+struct PprofOptions {
+  /// Carry process, thread and time slice of each sample as its labels: "process", "thread"
+  /// (names), "pid", "tid", and "time_ns" (Unix time at which the slice begins). A file takes them;
+  /// a server would make a series of each thread.
+  bool sample_labels = false;
+};
+
+/// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types
+/// cpu/nanoseconds and samples/count, period type cpu/nanoseconds. What was lost is told in
+/// comments.
+[[nodiscard]] std::string EncodePprof(const Profile& profile, const PprofOptions& options);
+
+}  // namespace agent

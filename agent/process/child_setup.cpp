@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/process/child_setup.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "agent/base/log.h"
+
+namespace agent {
+namespace {
+
+// Variables by which systemd tells a process that the others are meant for it (sd_listen_fds(3),
+// sd_watchdog_enabled(3), systemd.exec(5)): ignored by any process but the one they name.
+constexpr const char* kPidVariables[] = {"LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"};
+// The same process by the inode of its pidfd (systemd 258); without it the pid alone counts.
+constexpr const char* kPidFdVariable = "LISTEN_PIDFDID";
+
+void RenamePid(Pid from) {
+  const std::string old_pid = std::to_string(static_cast<pid_t>(from));
+  const std::string own_pid = std::to_string(::getpid());
+  if (old_pid == own_pid) return;
+  for (const char* name : kPidVariables) {
+    const char* value = ::getenv(name);
+    if (value == nullptr || old_pid != value) continue;
+    ::setenv(name, own_pid.c_str(), 1);
+    if (std::string_view(name) == "LISTEN_PID") ::unsetenv(kPidFdVariable);
+  }
+}
+
+}  // namespace
+
+InheritedState TakeOver() {
+  InheritedState inherited;
+  inherited.keeper = Pid{::getpid()};
+  inherited.mask = SetSignalMask(SignalSet::All());
+  inherited.sigchld_ignored = IsIgnored(SIGCHLD);
+  if (inherited.sigchld_ignored) SetDisposition(SIGCHLD, SIG_DFL);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
+  return inherited;
+}
+
+int ExecAsInherited(const std::vector<std::string>& argv, const InheritedState& inherited) {
+  std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
+  for (const std::string& argument : argv) {
+    arguments.push_back(const_cast<char*>(argument.c_str()));  // exec does not write to them
+  }
+  arguments.push_back(nullptr);
+  RenamePid(inherited.keeper);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0UL, 0UL, 0UL, 0UL);
+  if (inherited.sigchld_ignored) SetDisposition(SIGCHLD, SIG_IGN);
+  SetSignalMask(inherited.mask);
+  ::execvp(arguments[0], arguments.data());
+  return errno;
+}
+
+int ReportExecFailure(const std::vector<std::string>& argv, int exec_errno) {
+  LogError("cannot run \"{}\": {}", argv[0], std::strerror(exec_errno));
+  return exec_errno == ENOENT ? 127 : 126;
+}
+
+}  // namespace agent

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/process/keeper.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/process/end_as.h"
+#include "agent/process/seqpacket.h"
+#include "agent/process/stop_self.h"
+
+namespace agent {
+namespace {
+
+constexpr Nanoseconds kFinishTime = std::chrono::seconds(1);
+constexpr Nanoseconds kLauncherEndTime = std::chrono::milliseconds(200);
+
+// Such a signal asks most programs to end.
+bool AsksToEnd(int signal) {
+  return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
+}
+
+// What the terminal driver sends, it sends to the whole foreground group (drivers/tty). But a
+// hangup goes to the session's leader alone, and an alarm() set before exec belongs to no group.
+bool WasSentToGroup(const siginfo_t& info) {
+  if (info.si_code != SI_KERNEL) return false;
+  switch (info.si_signo) {
+    case SIGALRM:
+      return false;
+    case SIGHUP:
+    case SIGCONT:
+      return ::getsid(0) != ::getpid();
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+Keeper::Keeper(Program program, UniqueFd link, SupervisedSampler& sampler)
+    : program_(std::move(program)),
+      link_(std::move(link)),
+      sampler_(sampler),
+      signals_(OpenSignalFd(SignalSet::All())) {}
+
+void Keeper::Run() {
+  const SystemClock clock;
+  while (!end_) {
+    WaitUntil(sampler_.Check(clock.Now()));
+    TakeSignals();
+    TakeReports();
+    Reap();
+    StopAsTarget();
+  }
+  End();
+}
+
+void Keeper::WaitUntil(MonotonicTime until) const {
+  pollfd fds[] = {{signals_.get(), POLLIN, 0}, {link_.get(), POLLIN, 0}};
+  if (until == MonotonicTime::max()) {
+    ::poll(fds, 2, -1);
+    return;
+  }
+  const Nanoseconds left = std::max(until - SystemClock().Now(), Nanoseconds(0));
+  const timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+  ::ppoll(fds, 2, &timeout, nullptr);
+}
+
+void Keeper::TakeSignals() {
+  siginfo_t info{};
+  while (agent::TakeSignal(SignalSet::All(), Nanoseconds(0), &info)) TakeSignal(info);
+}
+
+void Keeper::TakeSignal(const siginfo_t& info) {
+  if (AsksToEnd(info.si_signo)) sampler_.Flush();
+  if (IsForTarget(info)) Order({LauncherOrder::Kind::kSignal, info});
+}
+
+bool Keeper::IsForTarget(const siginfo_t& info) const {
+  if (info.si_signo == SIGCHLD || WasSentToGroup(info)) return false;
+  if (info.si_code != SI_USER) return true;
+  const Pid sender{info.si_pid};
+  if (sender == program_.launcher) return false;  // it wakes us, see Launcher::WakeKeeper
+  // kill(0, ...) of the program has reached the program already. PID 1 it may well mean.
+  return sender != program_.target || ::getpid() == 1 ||
+         ::getpgid(static_cast<pid_t>(program_.target)) != ::getpgrp();
+}
+
+void Keeper::Order(const LauncherOrder& order) {
+  if (link_.valid()) {
+    SendMessage(link_.get(), order);
+    return;
+  }
+  // Ours to reap now, so its pid is its own.
+  if (end_) return;
+  siginfo_t info = order.info;
+  if (order.kind == LauncherOrder::Kind::kContinueIfStopped) info.si_signo = SIGCONT;
+  PassSignal(program_.target, info);
+}
+
+void Keeper::TakeReports() {
+  LauncherReport report;
+  while (link_.valid()) {
+    switch (ReceiveMessage(link_.get(), &report)) {
+      case Received::kMessage:
+        TakeReport(report);
+        break;
+      case Received::kNothing:
+        return;
+      case Received::kClosed:
+        link_.Reset();
+        break;
+    }
+  }
+}
+
+void Keeper::TakeReport(const LauncherReport& report) {
+  switch (report.kind) {
+    case LauncherReport::Kind::kStarted:
+    case LauncherReport::Kind::kFailed:
+      break;
+    case LauncherReport::Kind::kStopped:
+      stopped_by_ = report.status;
+      break;
+    case LauncherReport::Kind::kContinued:
+      stopped_by_.reset();
+      break;
+    case LauncherReport::Kind::kExited:
+      stopped_by_.reset();
+      end_ = report;
+      break;
+  }
+}
+
+void Keeper::Reap() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL)) > 0) {
+    const bool ended = WIFEXITED(status) || WIFSIGNALED(status);
+    if (ended && sampler_.Reaped(Pid{pid}, status, SystemClock().Now())) continue;
+    if (Pid{pid} != program_.target) continue;
+    if (ended) {
+      end_ = LauncherReport{
+          .kind = LauncherReport::Kind::kExited, .status = status, .tree_cpu_ns = -1};
+    } else if (WIFSTOPPED(status)) {
+      stopped_by_ = WSTOPSIG(status);
+    }
+  }
+}
+
+void Keeper::StopAsTarget() {
+  if (!stopped_by_ || end_) return;
+  const int signal = *stopped_by_;
+  StopSelf(signal, [this] {
+    TakeReports();
+    return !stopped_by_;
+  });
+  stopped_by_.reset();
+  // Who continued us alone (not the group, as a shell does) means the program.
+  siginfo_t info{};
+  if (agent::TakeSignal(SignalSet::Of(SIGCONT), Nanoseconds(0), &info) &&
+      !(info.si_code == SI_USER && Pid{info.si_pid} == program_.launcher)) {
+    Order({LauncherOrder::Kind::kContinueIfStopped, {}});
+  }
+}
+
+void Keeper::End() {
+  int status = end_->status;
+  if (end_->exec_errno != 0) {
+    sampler_.KillSilently();
+    status = W_EXITCODE(ReportExecFailure(program_.argv, end_->exec_errno), 0);
+  }
+  sampler_.Finish(end_->tree_cpu_ns, kFinishTime);
+  ReapLauncher();
+  EndAs(status);
+}
+
+// Whoever waits for us sees the program's CPU time as that of our children, once the launcher,
+// which is ours now that the sampler has ended, is reaped.
+void Keeper::ReapLauncher() {
+  if (!link_.valid()) return;
+  link_.Reset();
+  const SystemClock clock;
+  const MonotonicTime deadline = clock.Now() + kLauncherEndTime;
+  while (::waitpid(static_cast<pid_t>(program_.launcher), nullptr, WNOHANG) == 0) {
+    const Nanoseconds left = deadline - clock.Now();
+    siginfo_t info;
+    if (left <= Nanoseconds(0)) return;
+    agent::TakeSignal(SignalSet::Of(SIGCHLD), left, &info);
+  }
+}
+
+}  // namespace agent

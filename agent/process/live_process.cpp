@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/process/live_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "agent/process/proc_file.h"
+#include "agent/process/root_open.h"
+
+namespace agent {
+
+Result<std::vector<Mapping>> LiveProcess::ReadMappings() {
+  AGENT_TRY(const std::string text,
+            ReadProcFile(fmt::format("/proc/{}/maps", static_cast<pid_t>(pid_))));
+  // A process that has ended but is not reaped yet has an empty file.
+  if (text.empty()) return Fail(Errc::kGone, "the process has no memory any more");
+  return ParseMappings(text);
+}
+
+Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
+  // map_files names the very file, deleted or hidden or not, but wants CAP_SYS_ADMIN or
+  // CAP_CHECKPOINT_RESTORE.
+  const std::string exact = fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid_),
+                                        mapping.start.value(), mapping.end.value());
+  if (const UniqueFd file(::open(exact.c_str(), O_PATH | O_CLOEXEC)); file.valid()) {
+    return ReopenRegular(file);
+  }
+  if (mapping.deleted) return Fail(Errc::kUnreadable, "the mapped file was deleted", mapping.path);
+  // maps gives paths as we see them: below the target's root when it lives in another mount
+  // namespace, below ours when it is only chrooted. The inode tells whether it is the file; the
+  // device does not on overlayfs and btrfs.
+  for (const std::string& root_path :
+       {fmt::format("/proc/{}/root", static_cast<pid_t>(pid_)), std::string("/")}) {
+    const UniqueFd root(::open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root.valid()) continue;
+    Result<UniqueFd> file = OpenInRoot(root, mapping.path);
+    struct stat info{};
+    if (file && ::fstat(file->get(), &info) == 0 && info.st_ino == mapping.inode) return file;
+  }
+  return Fail(Errc::kUnreadable, "the mapped file was replaced or cannot be opened", mapping.path);
+}
+
+}  // namespace agent

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/process/supervision.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <new>
+#include <utility>
+
+#include "agent/base/log.h"
+#include "agent/process/child_setup.h"
+#include "agent/process/connect_keeper.h"
+#include "agent/process/keeper.h"
+#include "agent/process/launcher.h"
+#include "agent/process/own_fd.h"
+#include "agent/process/seqpacket.h"
+#include "agent/process/supervised_sampler.h"
+
+namespace agent {
+namespace {
+
+constexpr int kCannotStart = 1;
+
+Result<LaunchPage*> MapPage() {
+  void* memory = ::mmap(nullptr, sizeof(LaunchPage), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return FailErrno("mmap");
+  return new (memory) LaunchPage();  // lives as long as the process
+}
+
+// What makes a forked process the sampler: out of reach of the terminal, first to go when memory
+// runs out, without anything that was the program's.
+void EnterSampler(std::initializer_list<int> keep) {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "agent-sampler");
+  if (const UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)); oom.valid()) {
+    [[maybe_unused]] const ssize_t written = ::write(oom.get(), "1000", 4);
+  }
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);  // the one core file is the program's
+  DropInheritedFds(keep, Stderr::kKeep);
+}
+
+// All that keeper, sampler and launcher use to find each other.
+struct LaunchPipes {
+  SocketPair link;  // first: keeper, second: launcher
+  Pipe target_pid;  // launcher to sampler
+  Pipe go;          // sampler to program
+
+  static Result<LaunchPipes> Open() {
+    AGENT_TRY(SocketPair link, OpenSocketPair());
+    AGENT_TRY(Pipe target_pid, OpenPipe());
+    AGENT_TRY(Pipe go, OpenPipe());
+    return LaunchPipes{std::move(link), std::move(target_pid), std::move(go)};
+  }
+};
+
+// The sampler process, forked by the keeper: first of all it forks the launcher.
+int RunFirstSampler(const std::vector<std::string>& argv, const InheritedState& inherited,
+                    LaunchPage* page, LaunchPipes& pipes, const UniqueFd& orders,
+                    const SamplerMain& sampler) {
+  pipes.link.first.Reset();
+  const pid_t launcher = ::fork();
+  if (launcher < 0) return kCannotStart;
+  if (launcher == 0) {
+    pipes.go.write.Reset();
+    RunLauncher({argv, inherited, page, std::move(pipes.link.second),
+                 std::move(pipes.target_pid.write), std::move(pipes.go.read)});
+  }
+  pipes.link.second.Reset();
+  pipes.target_pid.write.Reset();
+  pipes.go.read.Reset();
+  EnterSampler({orders.get(), pipes.target_pid.read.get(), pipes.go.write.get()});
+  pid_t target = 0;
+  if (::read(pipes.target_pid.read.get(), &target, sizeof(target)) != sizeof(target)) {
+    return kCannotStart;
+  }
+  pipes.target_pid.read.Reset();
+  SamplerStart start;
+  start.target = Pid{target};
+  start.launcher = Pid{launcher};
+  start.orders = orders.get();
+  start.go = pipes.go.write.Release();
+  start.page = &page->shared;
+  return sampler(start);
+}
+
+// The keeper's first message from the launcher. nullopt when no program was started.
+std::optional<LauncherReport> AwaitStart(const UniqueFd& link, const LaunchPage& page) {
+  pollfd readable{link.get(), POLLIN, 0};
+  ::poll(&readable, 1, -1);
+  LauncherReport report;
+  if (ReceiveMessage(link.get(), &report) == Received::kMessage) {
+    if (report.kind == LauncherReport::Kind::kFailed) return std::nullopt;
+    return report;
+  }
+  // The launcher died. If there is a program, it will fall to us.
+  report.target = page.target.load(std::memory_order_relaxed);
+  if (report.target == 0) return std::nullopt;
+  return report;
+}
+
+// Whatever happens to us, the program runs.
+[[noreturn]] void RunUnprofiled(const std::vector<std::string>& argv,
+                                const InheritedState& inherited, std::string_view reason) {
+  LogWarn("the program runs without profiling: {}", reason);
+  ::_exit(ReportExecFailure(argv, ExecAsInherited(argv, inherited)));
+}
+
+}  // namespace
+
+void RunLaunched(const std::vector<std::string>& argv, const SamplerMain& sampler) {
+  const InheritedState inherited = TakeOver();
+  const Result<LaunchPage*> page = MapPage();
+  if (!page) RunUnprofiled(argv, inherited, page.error().Message());
+  Result<LaunchPipes> pipes = LaunchPipes::Open();
+  if (!pipes) RunUnprofiled(argv, inherited, pipes.error().Message());
+
+  LauncherReport started;
+  SupervisedSampler supervised((*page)->shared, [&](const UniqueFd& orders, bool restarted) {
+    if (!restarted) {
+      return RunFirstSampler(argv, inherited, *page, *pipes, orders, sampler);
+    }
+    EnterSampler({orders.get()});
+    SamplerStart start;
+    start.target = Pid{started.target};
+    start.launcher = Pid{started.launcher};
+    start.orders = orders.get();
+    start.page = &(*page)->shared;
+    start.restarted = true;
+    return sampler(start);
+  });
+  if (const Result<void> forked = supervised.Start(); !forked) {
+    RunUnprofiled(argv, inherited, forked.error().Message());
+  }
+  UniqueFd link = std::move(pipes->link.first);
+  *pipes = LaunchPipes();
+  if (const auto report = AwaitStart(link, **page)) {
+    started = *report;
+  } else {
+    supervised.KillSilently();
+    RunUnprofiled(argv, inherited, "no process could be started");
+  }
+  DropInheritedFds({link.get(), supervised.orders()}, Stderr::kKeep);
+  Keeper({argv, Pid{started.target}, Pid{started.launcher}}, std::move(link), supervised).Run();
+}
+
+void RunConnected(Pid pid, const SamplerMain& sampler) {
+  static_cast<void>(TakeOver());
+  const Result<LaunchPage*> page = MapPage();
+  if (!page) {
+    LogError("cannot start: {}", page.error().Message());
+    ::_exit(kCannotStart);
+  }
+  SupervisedSampler supervised((*page)->shared, [&](const UniqueFd& orders, bool restarted) {
+    EnterSampler({orders.get()});
+    SamplerStart start;
+    start.target = pid;
+    start.orders = orders.get();
+    start.page = &(*page)->shared;
+    start.restarted = restarted;
+    return sampler(start);
+  });
+  if (const Result<void> forked = supervised.Start(); !forked) {
+    LogError("cannot start: {}", forked.error().Message());
+    ::_exit(kCannotStart);
+  }
+  DropInheritedFds({supervised.orders()}, Stderr::kKeep);
+  ConnectKeeper(supervised).Run();
+}
+
+}  // namespace agent

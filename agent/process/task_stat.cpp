@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/process/task_stat.h"
+
+#include <charconv>
+
+namespace agent {
+namespace {
+
+// Numbers between single spaces; anything else ends them.
+class NumberReader {
+ public:
+  explicit NumberReader(std::string_view text) : text_(text) {}
+
+  // The field's value; negative ones (pgrp, nice) as their magnitude.
+  std::uint64_t Next() {
+    std::uint64_t value = 0;
+    if (!text_.empty() && text_.front() == '-') text_.remove_prefix(1);
+    const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), value);
+    if (error != std::errc()) {
+      ok_ = false;
+      return 0;
+    }
+    text_.remove_prefix(static_cast<std::size_t>(end - text_.data()));
+    if (!text_.empty()) text_.remove_prefix(1);
+    return value;
+  }
+  void Skip(int fields) {
+    for (int i = 0; i < fields; ++i) static_cast<void>(Next());
+  }
+  [[nodiscard]] bool ok() const { return ok_; }
+
+ private:
+  std::string_view text_;
+  bool ok_ = true;
+};
+
+}  // namespace
+
+Result<TaskStat> ParseTaskStat(std::string_view text) {
+  // The name may hold parentheses and spaces: it ends at the last ')'.
+  const std::size_t open = text.find('(');
+  const std::size_t close = text.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open ||
+      close + 4 > text.size()) {
+    return Fail(Errc::kMalformed, "stat without a name");
+  }
+  TaskStat stat;
+  stat.comm = text.substr(open + 1, close - open - 1);
+  stat.state = text[close + 2];
+  NumberReader numbers(text.substr(close + 4));
+  stat.parent = Pid{static_cast<pid_t>(numbers.Next())};  // field 4
+  numbers.Skip(4);                                        // pgrp session tty_nr tpgid
+  stat.flags = numbers.Next();                            // 9
+  numbers.Skip(12);
+  stat.start_time = numbers.Next();  // 22
+  numbers.Skip(3);                   // vsize rss rsslim
+  stat.start_code = numbers.Next();  // 26
+  numbers.Skip(1);
+  stat.start_stack = numbers.Next();  // 28
+  if (!numbers.ok()) return Fail(Errc::kMalformed, "stat with too few fields");
+  return stat;
+}
+
+Result<SchedStat> ParseSchedStat(std::string_view text) {
+  NumberReader numbers(text);
+  SchedStat stat;
+  stat.run = Nanoseconds(numbers.Next());
+  stat.wait = Nanoseconds(numbers.Next());
+  stat.slices = numbers.Next();
+  if (!numbers.ok()) return Fail(Errc::kMalformed, "schedstat with too few fields");
+  return stat;
+}
+
+}  // namespace agent

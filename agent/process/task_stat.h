@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel says of one thread: /proc/PID/task/TID/stat and schedstat (proc(5)).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "agent/base/clock.h"
+#include "agent/base/error.h"
+#include "agent/base/types.h"
+
+namespace agent {
+
+struct TaskStat {
+  std::string comm;  ///< As the kernel has it, at most 15 bytes; may hold any byte.
+  char state = '?';  ///< 'R' running or runnable, 'S', 'D', 'T', 't', 'Z', ...
+  Pid parent{};
+  std::uint64_t flags = 0;  ///< PF_* of the kernel's sched.h.
+  std::uint64_t start_time =
+      0;  ///< Clock ticks since boot: with the pid it names a process for good.
+  /// Differ between the images that a process has executed (addresses are randomised); 0 without
+  /// the right to look.
+  std::uint64_t start_code = 0;
+  std::uint64_t start_stack = 0;
+};
+
+/// Forked, and not executed a program since (PF_FORKNOEXEC).
+constexpr std::uint64_t kForkNoExec = 0x40;
+
+/// kMalformed when the text does not have stat's form.
+[[nodiscard]] Result<TaskStat> ParseTaskStat(std::string_view text);
+
+struct SchedStat {
+  Nanoseconds run{0};   ///< Time on a CPU. Of a running thread it moves at scheduler ticks only.
+  Nanoseconds wait{0};  ///< Time in the run queue.
+  std::uint64_t slices = 0;
+  friend bool operator==(const SchedStat&, const SchedStat&) = default;
+};
+
+[[nodiscard]] Result<SchedStat> ParseSchedStat(std::string_view text);
+
+}  // namespace agent

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the whole run for a local file and the closing summary.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/base/error.h"
+#include "agent/profile/profile.h"
+
+namespace agent {
+
+/// Adds windows up to one profile of at most kMaxBytes (past that the rarest stacks are folded, and
+/// counted) and writes it once a minute, so that a SIGKILL costs a minute. The writer's thread
+/// only, until the run is over.
+class RunRecorder final : public ProfileSink {
+ public:
+  static constexpr std::size_t kMaxBytes = 64u << 20;
+
+  /// `file`: "" for none. `clock` and `folded` (the marker of folded stacks) outlive the recorder.
+  RunRecorder(std::string file, const Clock& clock, const Function* folded);
+
+  void Write(const Profile& window) override;
+  /// Writes the file for the last time.
+  Result<void> Finish();
+  /// Null when there was no window.
+  [[nodiscard]] const Profile* run() const { return run_ ? &*run_ : nullptr; }
+
+ private:
+  Result<void> WriteFile();
+
+  std::string file_;
+  const Clock& clock_;
+  const Function* folded_;
+  MonotonicTime next_write_;
+  std::optional<Profile> run_;
+  bool said_failed_ = false;
+};
+
+}  // namespace agent

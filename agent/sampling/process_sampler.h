@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sampling of one process: which of its threads ran, their stacks, and what they cost.
+#pragma once
+
+#include <time.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/types.h"
+#include "agent/process/live_process.h"
+#include "agent/process/proc_file.h"
+#include "agent/process/task_stat.h"
+#include "agent/process/tracer.h"
+#include "agent/profile/frame.h"
+#include "agent/profile/profile.h"
+#include "agent/sampling/cpu_weights.h"
+#include "spies/spy.h"
+
+namespace agent {
+
+/// What the processes of one run share. Sampling thread only.
+struct SamplingContext {
+  std::vector<SpyFactory*> factories;  ///< Asked in this order.
+  FunctionTable* functions = nullptr;
+  Tracer* tracer = nullptr;
+  SharedPage* page = nullptr;
+  /// The window that samples go to; another one after each hand-over.
+  std::unique_ptr<Profile> window;
+  /// Stop every thread for its sample, as py-spy's --blocking does; else only when a stack is torn
+  /// in every try.
+  bool always_stop = false;
+  /// Only then may a process between fork and exec be stopped: without it the kernel drops set-uid
+  /// at exec under a tracer.
+  bool has_ptrace_capability = false;
+  /// CPU time used before the first look belongs to the profile (a program that we launched).
+  bool count_from_birth = true;
+
+  std::uint64_t stacks = 0;  ///< Samples with frames, over the run.
+  std::string trouble;       ///< Why frames are missing, the first reason; for the closing line.
+  bool said_not_permitted = false;
+
+  const Function* no_frames = nullptr;    ///< "[no Python frames]"
+  const Function* not_sampled = nullptr;  ///< "[not sampled]"
+};
+
+class ProcessSampler {
+ public:
+  ProcessSampler(Pid pid, SamplingContext& context);
+
+  void AddThread(Tid tid, InnerTid inner_tid);
+  /// Samples the threads that run. False when the process has ended; then call End.
+  bool Tick(MonotonicTime now, WallTime wall);
+  /// The window in the context is a new one: takes along what waits for its weight.
+  void FollowWindow(const Profile& old);
+  /// Puts what no sample carried into the window as "[not sampled]". Returns the CPU time of this
+  /// process that is in profiles, all of it.
+  Nanoseconds End(WallTime wall);
+  /// Attaches a spy now; the refusal if none takes it. For `connect`, which must say so before it
+  /// begins.
+  std::expected<void, Refusal> AttachNow();
+
+  [[nodiscard]] Pid pid() const { return pid_; }
+
+ private:
+  struct Thread {
+    Thread(Pid pid, Tid thread_id, InnerTid inner);
+    Tid tid;
+    InnerTid inner_tid;
+    ProcFile stat;
+    ProcFile schedstat;
+    SchedStat last;
+    bool looked_at = false;
+    bool was_running = true;  // not proven to be off CPU at the last look
+    bool hot = true;
+    std::string comm;
+    MonotonicTime last_active;
+    CpuWeights weights;
+    ThreadIndex index{};
+    const Profile* index_of = nullptr;  // the window that `index` belongs to
+  };
+  enum class Look { kIdle, kActive, kGone };
+
+  Look LookAt(Thread& thread, MonotonicTime now, WallTime wall);
+  void LookAtColdThreads(MonotonicTime now, WallTime wall);
+  void Claim(Thread& thread, Nanoseconds growth);
+  void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
+  bool ReadFrames(Thread& thread, const TaskStat& stat, MonotonicTime now);
+  std::optional<StackOutcome> ReadStopped(Thread& thread, MonotonicTime now);
+  StackOutcome NameAfter(StackOutcome read);
+  bool Count(StackOutcome outcome);
+  bool MayStop(const TaskStat& stat, MonotonicTime now) const;
+  void FollowImage(const TaskStat& stat, MonotonicTime now);
+  void TryAttach(MonotonicTime now);
+  void Note(const Refusal& refusal);
+  ThreadIndex IndexOf(Thread& thread);
+  bool ReadClock();
+  [[nodiscard]] Nanoseconds HotTime() const;
+
+  Pid pid_;
+  SamplingContext& context_;
+  std::unique_ptr<LiveProcess> process_;
+  std::unique_ptr<Spy> spy_;
+  std::string comm_;
+  std::unordered_map<Tid, Thread> threads_;
+
+  clockid_t clock_id_ = 0;
+  Nanoseconds clock_{0};  // the process's CPU time at the last look
+  Nanoseconds clock_base_{0};
+  Nanoseconds claimed_{0};    // given to samples
+  Nanoseconds cold_seen_{0};  // CPU time of all but the hot threads when they were last read
+
+  std::uint64_t start_code_ = 0;
+  std::uint64_t start_stack_ = 0;
+  MonotonicTime born_;
+  MonotonicTime next_attach_;
+  Nanoseconds attach_pause_{0};
+  bool refused_for_good_ = false;
+  Stack stack_;  // of the sample under way
+};
+
+}  // namespace agent

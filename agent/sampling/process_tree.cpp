@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/sampling/process_tree.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <memory>
+#include <utility>
+
+namespace agent {
+namespace {
+
+constexpr int kMaxExamined = 256;  // newborn tasks a call: 5 ms at most
+constexpr int kTriesForMissing = 5;
+// Catches what the look at newborn tasks could miss: a child whose parent was not known yet.
+constexpr std::chrono::seconds kFullLook{2};
+
+template <typename T>
+bool ParseWhole(std::string_view text, T* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// The last word of the line "name:\t...".
+std::string_view LastWord(std::string_view text, std::string_view name) {
+  std::size_t start = text.find(name);
+  if (start == std::string_view::npos) return {};
+  ++start;  // names begin with the newline before
+  std::string_view line = text.substr(start, text.find('\n', start) - start);
+  while (line.ends_with('\t') || line.ends_with(' ')) line.remove_suffix(1);
+  return line.substr(line.find_last_of("\t ") + 1);
+}
+
+// The names in a directory that are numbers.
+std::vector<pid_t> NumbersIn(const std::string& path) {
+  struct Close {
+    void operator()(DIR* directory) const { ::closedir(directory); }
+  };
+  std::vector<pid_t> numbers;
+  const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
+  if (!directory) return numbers;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    pid_t number = 0;
+    if (ParseWhole(std::string_view(entry->d_name), &number)) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+Result<TaskPlace> ReadTaskPlace(pid_t id) {
+  AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
+  return ParseTaskPlace(status);
+}
+
+}  // namespace
+
+Result<TaskPlace> ParseTaskPlace(std::string_view status) {
+  pid_t process = 0;
+  pid_t parent = 0;
+  pid_t inner = 0;
+  if (!ParseWhole(LastWord(status, "\nTgid:"), &process) ||
+      !ParseWhole(LastWord(status, "\nPPid:"), &parent)) {
+    return Fail(Errc::kMalformed, "status without Tgid or PPid");
+  }
+  // NSpid since Linux 4.1; the last one is that of the innermost namespace.
+  if (!ParseWhole(LastWord(status, "\nNSpid:"), &inner) &&
+      !ParseWhole(LastWord(status, "\nPid:"), &inner)) {
+    return Fail(Errc::kMalformed, "status without Pid");
+  }
+  return TaskPlace{Pid{process}, Pid{parent}, InnerTid{inner}};
+}
+
+ProcessTree::ProcessTree(Pid root, Pid adopter, bool follow_children)
+    : root_(root), adopter_(adopter), follow_children_(follow_children) {}
+
+std::optional<pid_t> ProcessTree::ReadNewestId() {
+  std::array<char, 128> buffer;  // NOLINT: Read fills it
+  const Result<std::string_view> text = loadavg_.Read(buffer);
+  if (!text) return std::nullopt;
+  std::string_view line = *text;
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  pid_t newest = 0;
+  if (!ParseWhole(line.substr(line.find_last_of(' ') + 1), &newest)) return std::nullopt;
+  return newest;
+}
+
+std::vector<ProcessTree::Task> ProcessTree::Threads(Pid process) {
+  std::vector<Task> found;
+  for (const pid_t tid : NumbersIn(fmt::format("/proc/{}/task", static_cast<pid_t>(process)))) {
+    const Result<TaskPlace> place = ReadTaskPlace(tid);
+    if (place && place->process == process) found.push_back({process, Tid{tid}, place->inner_tid});
+  }
+  return found;
+}
+
+void ProcessTree::AddMember(Pid process, std::vector<Task>& found) {
+  if (!members_.insert(process).second) return;
+  const std::vector<Task> threads = Threads(process);
+  found.insert(found.end(), threads.begin(), threads.end());
+}
+
+// False when the task cannot be seen (yet, or any more).
+bool ProcessTree::Examine(pid_t id, std::vector<Task>& found) {
+  const Result<TaskPlace> place = ReadTaskPlace(id);
+  if (!place) return false;
+  if (members_.contains(place->process)) {
+    found.push_back({place->process, Tid{id}, place->inner_tid});
+  } else if (follow_children_ && static_cast<pid_t>(place->process) == id &&
+             (members_.contains(place->parent) ||
+              (adopter_ != Pid{} && place->parent == adopter_))) {
+    AddMember(place->process, found);
+  }
+  return true;
+}
+
+void ProcessTree::LookAtAllChildren(std::vector<Task>& found) {
+  if (!follow_children_) return;
+  std::vector<Pid> parents(members_.begin(), members_.end());
+  if (adopter_ != Pid{}) parents.push_back(adopter_);
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    // Only of the main thread: a child of another thread is found when it is born.
+    const auto id = static_cast<pid_t>(parents[i]);
+    const Result<std::string> text = ReadProcFile(fmt::format("/proc/{}/task/{}/children", id, id));
+    if (!text) continue;
+    std::string_view rest = *text;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find(' '), rest.size());
+      pid_t child = 0;
+      if (ParseWhole(rest.substr(0, end), &child) && !members_.contains(Pid{child})) {
+        AddMember(Pid{child}, found);
+        parents.push_back(Pid{child});
+      }
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+}
+
+std::vector<ProcessTree::Task> ProcessTree::Update(MonotonicTime now) {
+  std::vector<Task> found;
+  const std::optional<pid_t> newest = ReadNewestId();
+  if (!started_) {
+    started_ = true;
+    newest_ = newest.value_or(0);
+    AddMember(root_, found);
+    LookAtAllChildren(found);
+    last_full_look_ = now;
+    return found;
+  }
+  const bool newborn = newest && *newest != newest_;
+  if (!newborn && missing_.empty() && !born_since_full_look_) return found;
+  std::erase_if(missing_, [&](Missing& missing) {
+    return Examine(missing.id, found) || --missing.tries_left <= 0;
+  });
+  if (newborn) {
+    born_since_full_look_ = true;
+    if (*newest < newest_) newest_ = 0;  // the ids have started again from the bottom
+    const pid_t last = std::min(*newest, newest_ + kMaxExamined);
+    for (pid_t id = newest_ + 1; id <= last; ++id) {
+      if (!Examine(id, found) && id > *newest - kTriesForMissing) {
+        missing_.push_back({id, kTriesForMissing});
+      }
+    }
+    newest_ = last;
+  }
+  if (born_since_full_look_ && now - last_full_look_ >= kFullLook) {
+    last_full_look_ = now;
+    born_since_full_look_ = false;
+    LookAtAllChildren(found);
+  }
+  return found;
+}
+
+}  // namespace agent

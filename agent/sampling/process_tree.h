@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which processes and threads there are below a program.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/error.h"
+#include "agent/base/types.h"
+#include "agent/process/proc_file.h"
+
+namespace agent {
+
+/// What /proc/TID/status says of a task's place.
+struct TaskPlace {
+  Pid process{};
+  Pid parent{};
+  InnerTid inner_tid{};  ///< In the innermost PID namespace of the task.
+};
+/// kMalformed when the text does not have status's form.
+[[nodiscard]] Result<TaskPlace> ParseTaskPlace(std::string_view status);
+
+/// Sampling thread only. Costs 1 us while no task is born in our PID namespace (the last field of
+/// /proc/loadavg), one look per newborn task else: never a scan of all processes.
+class ProcessTree {
+ public:
+  struct Task {
+    Pid process{};
+    Tid tid{};
+    InnerTid inner_tid{};
+  };
+
+  /// `adopter`: a process that orphans of the tree are handed to; 0 for none. It does not itself
+  /// belong to the tree.
+  ProcessTree(Pid root, Pid adopter, bool follow_children);
+
+  /// The tasks that were found since the last call. Bounded work a call: what is left comes with
+  /// the next ones.
+  std::vector<Task> Update(MonotonicTime now);
+  /// The threads of one process, now.
+  static std::vector<Task> Threads(Pid process);
+  /// A process has ended: its children are found through the adopter from now on.
+  void Forget(Pid process) { members_.erase(process); }
+
+ private:
+  struct Missing {
+    pid_t id;
+    int tries_left;
+  };
+
+  std::optional<pid_t> ReadNewestId();
+  bool Examine(pid_t id, std::vector<Task>& found);
+  void AddMember(Pid process, std::vector<Task>& found);
+  void LookAtAllChildren(std::vector<Task>& found);
+
+  ProcFile loadavg_{"/proc/loadavg"};
+  std::unordered_set<Pid> members_;
+  Pid root_;
+  Pid adopter_;
+  bool follow_children_;
+  bool started_ = false;
+  pid_t newest_ = 0;
+  std::vector<Missing> missing_;  // ids that the kernel has given out but not shown yet
+  MonotonicTime last_full_look_;
+  bool born_since_full_look_ = false;
+};
+
+}  // namespace agent

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/sampling/sampler.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <utility>
+
+#include "agent/base/log.h"
+#include "agent/process/proc_file.h"
+#include "agent/process/task_stat.h"
+
+namespace agent {
+namespace {
+
+constexpr Nanoseconds kSliceLength = std::chrono::milliseconds(100);
+// Within a window; past it the rarest stacks are folded.
+constexpr std::size_t kMaxWindowBytes = 16u << 20;
+// A thread that is about to stop is freed by SIGCHLD; the watchdog wants a sign of life more often
+// than once a second.
+constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
+
+bool HasPtraceCapability() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+  return (data[0].effective & (1u << CAP_SYS_PTRACE)) != 0;
+}
+
+// A process that has ended and is not reaped yet has threads no more.
+bool IsAlive(Pid pid) {
+  const Result<std::string> text =
+      ReadProcFile(fmt::format("/proc/{}/stat", static_cast<pid_t>(pid)));
+  if (!text) return false;
+  const Result<TaskStat> stat = ParseTaskStat(*text);
+  return stat && stat->state != 'Z' && stat->state != 'X';
+}
+
+void PrepareThread() {
+  // Half a period late would be 50 us late: the default slack.
+  ::prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+  // Refused without rights; then we take our turn as everybody does.
+  ::setpriority(PRIO_PROCESS, 0, -10);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+}  // namespace
+
+Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
+                 std::vector<SpyFactory*> factories, FunctionTable& functions, WindowWriter& writer)
+    : options_(options),
+      start_(start),
+      writer_(writer),
+      tracer_(*start.page),
+      tree_(start.target, start.launcher, options.follow_children),
+      ticks_(clock_.Now(), options.period, std::random_device()()) {
+  context_.factories = std::move(factories);
+  context_.functions = &functions;
+  context_.tracer = &tracer_;
+  context_.page = start.page;
+  context_.always_stop = options.always_stop;
+  context_.has_ptrace_capability = HasPtraceCapability();
+  context_.count_from_birth = start.launcher != Pid{} && !start.restarted;
+  context_.no_frames = functions.Marker("[no Python frames]");
+  context_.not_sampled = functions.Marker("[not sampled]");
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  child_signal_.Reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  NewWindow(clock_.WallNow());
+}
+
+void Sampler::NewWindow(WallTime start) {
+  context_.window = std::make_unique<Profile>(start, kSliceLength);
+  context_.window->set_period(options_.period);
+}
+
+Result<void> Sampler::AttachFirst() {
+  if (!IsAlive(start_.target)) {
+    return Fail(Errc::kGone, "there is no such process",
+                fmt::format("{}", static_cast<pid_t>(start_.target)));
+  }
+  ProcessSampler first(start_.target, context_);
+  const auto attached = first.AttachNow();
+  if (attached) return {};
+  const Refusal& refusal = attached.error();
+  switch (refusal.kind) {
+    case Refusal::Kind::kNotPermitted:
+      return Fail(Errc::kNotPermitted, "the kernel does not let us look into it", refusal.reason);
+    case Refusal::Kind::kGone:
+      return Fail(Errc::kGone, "the process has ended");
+    case Refusal::Kind::kNotMine:
+    case Refusal::Kind::kNotYet:
+    case Refusal::Kind::kUnsupported:
+      break;
+  }
+  return {};  // it may execute Python later, or its children may be Python
+}
+
+SamplerReport Sampler::Run() {
+  PrepareThread();
+  const MonotonicTime begin = clock_.Now();
+  ticks_ = TickSchedule(begin, options_.period, std::random_device()());
+  // Windows of different processes end at different times: a random part of the first one is left
+  // out.
+  std::uniform_real_distribution<double> part(0.5, 1.0);
+  std::minstd_rand random(std::random_device{}());
+  window_end_ = begin + Nanoseconds(static_cast<std::int64_t>(
+                            static_cast<double>(options_.upload_interval.count()) * part(random)));
+  run_end_ = options_.duration ? begin + *options_.duration : MonotonicTime::max();
+  AddNewTasks(begin);
+  if (start_.go >= 0) ::close(start_.go);  // the program may start
+  while (WaitForTick() == Wake::kTick) {
+    Tick();
+    context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
+    if (clock_.Now() >= window_end_) CutWindow(false);
+    if (start_.launcher == Pid{} && processes_.empty()) break;
+  }
+  SamplerReport report;
+  report.finish_ordered = clock_.Now();
+  Finish();
+  report.stacks = context_.stacks;
+  report.trouble = context_.trouble;
+  report.pauses = tracer_.pauses();
+  return report;
+}
+
+Sampler::Wake Sampler::WaitForTick() {
+  while (!finishing_) {
+    const MonotonicTime now = clock_.Now();
+    if (now >= run_end_) break;
+    MonotonicTime until = std::min(ticks_.next(), run_end_);
+    if (tracer_.HasPending()) until = std::min(until, now + kLongestSleepWithPending);
+    const Nanoseconds left = std::max(until - now, Nanoseconds(0));
+    std::array<pollfd, 2> fds{pollfd{start_.orders, POLLIN, 0},
+                              pollfd{child_signal_.get(), POLLIN, 0}};
+    const timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+    const int ready = ::ppoll(fds.data(), fds.size(), &timeout, nullptr);
+    if (ready > 0 && fds[1].revents != 0) {
+      signalfd_siginfo info;
+      while (::read(child_signal_.get(), &info, sizeof(info)) > 0) {
+      }
+    }
+    if (ready > 0 && fds[0].revents != 0 && !TakeOrder()) break;
+    tracer_.Collect();
+    if (clock_.Now() >= ticks_.next()) return Wake::kTick;
+  }
+  return Wake::kFinish;
+}
+
+// False when the run is over.
+bool Sampler::TakeOrder() {
+  KeeperOrder order;
+  const ssize_t got = ::recv(start_.orders, &order, sizeof(order), MSG_DONTWAIT);
+  if (got < 0) return true;
+  if (got == sizeof(order) && order.kind == KeeperOrder::Kind::kFlush) {
+    CutWindow(false);
+    return true;
+  }
+  if (got == sizeof(order)) tree_cpu_ns_ = order.tree_cpu_ns;
+  finishing_ = true;
+  return false;
+}
+
+void Sampler::AddNewTasks(MonotonicTime now) {
+  for (const ProcessTree::Task& task : tree_.Update(now)) {
+    auto& process = processes_[task.process];
+    if (!process) process = std::make_unique<ProcessSampler>(task.process, context_);
+    process->AddThread(task.tid, task.inner_tid);
+  }
+}
+
+void Sampler::Tick() {
+  const MonotonicTime now = clock_.Now();
+  const WallTime wall = clock_.WallNow();
+  AddNewTasks(now);
+  for (auto place = processes_.begin(); place != processes_.end();) {
+    ProcessSampler& process = *place->second;
+    if (process.Tick(now, wall)) {
+      ++place;
+      continue;
+    }
+    // An exec by another than the first thread ends all that we know of.
+    if (IsAlive(process.pid())) {
+      for (const ProcessTree::Task& task : ProcessTree::Threads(process.pid())) {
+        process.AddThread(task.tid, task.inner_tid);
+      }
+      ++place;
+      continue;
+    }
+    End(process);
+    place = processes_.erase(place);
+  }
+}
+
+void Sampler::End(ProcessSampler& process) {
+  ended_cpu_ += process.End(clock_.WallNow());
+  tree_.Forget(process.pid());
+}
+
+void Sampler::CutWindow(bool last) {
+  const MonotonicTime now = clock_.Now();
+  window_end_ = now + options_.upload_interval;
+  if (!last && !writer_.HasRoom()) {
+    context_.window->Shrink(kMaxWindowBytes, context_.functions->Marker("[other stacks]"));
+    return;
+  }
+  const WallTime wall = clock_.WallNow();
+  context_.window->set_duration(wall - context_.window->start());
+  context_.window->Shrink(kMaxWindowBytes, context_.functions->Marker("[other stacks]"));
+  std::unique_ptr<Profile> window = std::move(context_.window);
+  NewWindow(wall);
+  for (auto& [pid, process] : processes_) process->FollowWindow(*window);
+  writer_.Hand(std::move(window));
+}
+
+void Sampler::Finish() {
+  const WallTime wall = clock_.WallNow();
+  for (auto& [pid, process] : processes_) {
+    if (IsAlive(pid)) {
+      process->End(wall);
+    } else {
+      ended_cpu_ += process->End(wall);
+    }
+  }
+  // What the kernel charged to processes that lived too briefly to be seen, or between the last
+  // look and their end.
+  const Nanoseconds rest = Nanoseconds(tree_cpu_ns_) - ended_cpu_;
+  if (tree_cpu_ns_ >= 0 && !start_.restarted && rest > Nanoseconds(0)) {
+    const Frame frame{.function = context_.not_sampled, .line = 0};
+    const ThreadIndex index =
+        context_.window->InternThread({.pid = start_.target,
+                                       .tid = Tid{static_cast<pid_t>(start_.target)},
+                                       .process_name = {},
+                                       .thread_name = {}});
+    context_.window->Add(context_.window->InternStack({&frame, 1}), index, SampleKind::kCpu, wall,
+                         {.count = 0, .cpu_ns = rest.count()});
+  }
+  processes_.clear();
+  CutWindow(true);
+}
+
+}  // namespace agent

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sampling loop: ticks, the process tree, windows, and the keeper's orders.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/unique_fd.h"
+#include "agent/process/supervision.h"
+#include "agent/process/tracer.h"
+#include "agent/profile/profile.h"
+#include "agent/sampling/process_sampler.h"
+#include "agent/sampling/process_tree.h"
+#include "agent/sampling/tick_schedule.h"
+#include "agent/sampling/window_writer.h"
+#include "spies/spy.h"
+
+namespace agent {
+
+struct SamplerOptions {
+  Nanoseconds period{std::chrono::milliseconds(10)};
+  Nanoseconds upload_interval{std::chrono::seconds(10)};
+  std::optional<Nanoseconds> duration;  ///< End by itself after this.
+  bool follow_children = true;
+  bool always_stop = false;
+};
+
+/// What a run came to, for its closing lines.
+struct SamplerReport {
+  std::uint64_t stacks = 0;  ///< Samples with frames of a runtime that we know.
+  std::string trouble;  ///< The first reason why a process was not profiled; "" if there was none.
+  PauseHistogram pauses;
+  MonotonicTime finish_ordered;  ///< When the program had ended, or the run was told to.
+};
+
+/// Runs on the thread that called Run: all of ptrace, all reads of the target's memory.
+class Sampler {
+ public:
+  /// All outlive the sampler. `start` is what the keeper gave (supervision.h).
+  Sampler(const SamplerOptions& options, const SamplerStart& start,
+          std::vector<SpyFactory*> factories, FunctionTable& functions, WindowWriter& writer);
+
+  /// `connect`: the first look at the process, before anything is sampled; the error is for the
+  /// user.
+  Result<void> AttachFirst();
+  /// Samples until the keeper orders the end, the duration is over, or (`connect`) the process is
+  /// gone. The last window has been handed to the writer then.
+  SamplerReport Run();
+
+ private:
+  enum class Wake { kTick, kFinish };
+
+  Wake WaitForTick();
+  bool TakeOrder();
+  void Tick();
+  void AddNewTasks(MonotonicTime now);
+  void CutWindow(bool last);
+  void NewWindow(WallTime start);
+  void End(ProcessSampler& process);
+  void Finish();
+
+  const SamplerOptions options_;
+  const SamplerStart start_;
+  WindowWriter& writer_;
+  SystemClock clock_;
+  Tracer tracer_;
+  SamplingContext context_;
+  ProcessTree tree_;
+  TickSchedule ticks_;
+  UniqueFd child_signal_;  // signalfd for SIGCHLD
+  std::unordered_map<Pid, std::unique_ptr<ProcessSampler>> processes_;
+  MonotonicTime window_end_;
+  MonotonicTime run_end_;
+  Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended
+  std::int64_t tree_cpu_ns_ = -1;
+  bool finishing_ = false;
+};
+
+}  // namespace agent

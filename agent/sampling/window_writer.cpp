@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/sampling/window_writer.h"
+
+#include <utility>
+
+namespace agent {
+
+WindowWriter::WindowWriter(std::vector<ProfileSink*> sinks)
+    : sinks_(std::move(sinks)), thread_([this] { Run(); }) {}
+
+bool WindowWriter::HasRoom() {
+  const std::lock_guard lock(mutex_);
+  return queue_.size() < kMaxQueued;
+}
+
+void WindowWriter::Hand(std::unique_ptr<Profile> window) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(window));
+  }
+  changed_.notify_one();
+}
+
+void WindowWriter::Finish() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    finishing_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void WindowWriter::Run() {
+  while (true) {
+    std::unique_ptr<Profile> window;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return finishing_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      window = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    for (ProfileSink* sink : sinks_) sink->Write(*window);
+  }
+}
+
+}  // namespace agent

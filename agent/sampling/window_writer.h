@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "agent/profile/profile.h"
+
+namespace agent {
+
+/// Takes finished windows from the sampling thread to the sinks, on a thread of its own: encoding
+/// and writing never hold up a tick.
+class WindowWriter {
+ public:
+  static constexpr std::size_t kMaxQueued = 4;
+
+  /// The sinks outlive the writer and are used by its thread only, until Finish.
+  explicit WindowWriter(std::vector<ProfileSink*> sinks);
+  ~WindowWriter() { Finish(); }
+  WindowWriter(const WindowWriter&) = delete;
+  WindowWriter& operator=(const WindowWriter&) = delete;
+
+  /// Whether there is room for one more; if not, the window goes on growing instead.
+  [[nodiscard]] bool HasRoom();
+  void Hand(std::unique_ptr<Profile> window);
+  /// Writes what is queued and ends the thread.
+  void Finish();
+
+ private:
+  void Run();
+
+  std::vector<ProfileSink*> sinks_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::unique_ptr<Profile>> queue_;
+  bool finishing_ = false;
+  std::thread thread_;
+};
+
+}  // namespace agent

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/python/code_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "spies/python/line_table.h"
+#include "spies/python/objects.h"
+
+namespace agent::python {
+namespace {
+
+constexpr std::size_t kMaxCodes = 65536;
+constexpr std::size_t kObType =
+    8;  // PyObject.ob_type, all versions that have no free-threaded header
+
+template <typename T>
+T LoadField(std::span<const std::byte> identity, std::uint32_t offset) {
+  T value{};
+  std::memcpy(&value, identity.data() + (offset - kObType), sizeof(value));
+  return value;
+}
+
+}  // namespace
+
+CodeCache::CodeCache(ProcessMemory& memory, const Layout& layout, RemoteAddress code_type,
+                     FunctionTable& functions)
+    : memory_(memory), layout_(layout), code_type_(code_type), functions_(functions) {
+  const Layout::Code& code = layout.code;
+  const std::uint32_t last =
+      std::max({code.first_line, code.filename, code.name, code.qualname, code.line_table});
+  identity_size_ = last + 8 - kObType;
+}
+
+Result<void> CodeCache::Load(RemoteAddress address, std::span<const std::byte> identity,
+                             Code& code) {
+  if (!code_type_.IsNull() && LoadField<std::uint64_t>(identity, kObType) != code_type_.value()) {
+    return Fail(Errc::kUnreadable, "not a code object");
+  }
+  const auto pointer = [&](std::uint32_t offset) {
+    return RemoteAddress(LoadField<std::uint64_t>(identity, offset));
+  };
+  AGENT_TRY(const std::string name, ReadString(memory_, layout_, pointer(layout_.code.qualname)));
+  AGENT_TRY(const std::string file, ReadString(memory_, layout_, pointer(layout_.code.filename)));
+  AGENT_TRY(code.line_table, ReadBytes(memory_, layout_, pointer(layout_.code.line_table)));
+  // What was read in between belongs to this code object only if it is still there.
+  std::vector<std::byte> again(identity.size());
+  AGENT_CHECK_OK(memory_.Read(address.Plus(kObType), again));
+  if (!std::ranges::equal(again, identity)) return Fail(Errc::kUnreadable, "code object freed");
+  code.identity.assign(identity.begin(), identity.end());
+  code.first_line = LoadField<std::uint32_t>(identity, layout_.code.first_line);
+  code.function = functions_.Intern(name, file, code.first_line);
+  code.lines.clear();
+  return {};
+}
+
+std::uint32_t CodeCache::LineOf(Code& code, RemoteAddress address,
+                                RemoteAddress instruction) const {
+  const RemoteAddress start = address.Plus(layout_.code.instructions);
+  // A frame that has run nothing yet points one unit before the start (3.11, 3.12).
+  const auto index = static_cast<std::int64_t>(instruction.value() - start.value()) / 2;
+  const auto [place, inserted] = code.lines.try_emplace(index, 0);
+  if (inserted) {
+    if (code.lines.size() > code.line_table.size() + 2) {  // hostile: more positions than code
+      code.lines.clear();
+      return FindLine(code.line_table, code.first_line, index);
+    }
+    place->second = FindLine(code.line_table, code.first_line, index);
+  }
+  return place->second;
+}
+
+Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
+  stack.clear();
+  distinct_.clear();
+  for (const RawFrame& frame : frames) distinct_.push_back(frame.code);
+  std::ranges::sort(distinct_);
+  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
+  if (codes_.size() + distinct_.size() > kMaxCodes) codes_.clear();
+
+  identities_.resize(distinct_.size() * identity_size_);
+  for (std::size_t first = 0; first < distinct_.size(); first += ProcessMemory::kMaxRanges) {
+    const std::size_t count = std::min(distinct_.size() - first, ProcessMemory::kMaxRanges);
+    ranges_.clear();
+    for (std::size_t i = first; i < first + count; ++i) {
+      ranges_.push_back({distinct_[i].Plus(kObType),
+                         std::span(identities_).subspan(i * identity_size_, identity_size_)});
+    }
+    AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
+  }
+  for (std::size_t i = 0; i < distinct_.size(); ++i) {
+    const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
+    Code& code = codes_[distinct_[i]];
+    if (code.function != nullptr && std::ranges::equal(code.identity, identity)) continue;
+    if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {
+      codes_.erase(distinct_[i]);
+      return loaded;
+    }
+  }
+  stack.reserve(frames.size());
+  for (const RawFrame& frame : frames) {
+    Code& code = codes_[frame.code];
+    stack.push_back({code.function, LineOf(code, frame.code, frame.instruction)});
+  }
+  return {};
+}
+
+}  // namespace agent::python

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Code objects by address: read once, checked at every use.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/types.h"
+#include "agent/process/memory.h"
+#include "agent/profile/frame.h"
+#include "spies/python/layout.h"
+#include "spies/python/stack_reader.h"
+
+namespace agent::python {
+
+/// Sampling thread only.
+class CodeCache {
+ public:
+  /// `code_type`: PyCode_Type, or null when it is not known. `functions` outlives the cache.
+  CodeCache(ProcessMemory& memory, const Layout& layout, RemoteAddress code_type,
+            FunctionTable& functions);
+
+  /// Names `frames` into `stack`, both leaf first. The fields by which a code object is known are
+  /// read anew each time, all in one call: an address that holds another code object by now is read
+  /// again. kUnreadable when one of them is no code object.
+  Result<void> Name(std::span<const RawFrame> frames, Stack& stack);
+
+ private:
+  // The bytes of a code object from ob_type to co_linetable; they hold every pointer that is
+  // followed.
+  static constexpr std::size_t kMaxIdentity = 512;
+  struct Code {
+    std::vector<std::byte> identity;
+    const Function* function = nullptr;
+    std::uint32_t first_line = 0;
+    std::vector<std::byte> line_table;
+    std::unordered_map<std::int64_t, std::uint32_t> lines;  ///< by instruction
+  };
+
+  Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
+  std::uint32_t LineOf(Code& code, RemoteAddress address, RemoteAddress instruction) const;
+
+  ProcessMemory& memory_;
+  const Layout& layout_;
+  RemoteAddress code_type_;
+  FunctionTable& functions_;
+  std::size_t identity_size_;
+  std::unordered_map<RemoteAddress, Code> codes_;
+  // Of the call under way.
+  std::vector<RemoteAddress> distinct_;
+  std::vector<std::byte> identities_;
+  std::vector<ReadRange> ranges_;
+};
+
+}  // namespace agent::python

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finding the Python runtime in a process: by symbol or by section, never by file name.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/elf/elf_file.h"
+#include "agent/process/target_process.h"
+#include "spies/python/layout.h"
+
+namespace agent::python {
+
+struct RuntimeLocation {
+  RemoteAddress runtime;    ///< _PyRuntime
+  RemoteAddress version;    ///< Py_Version (3.11 and later); null when the file does not tell.
+  RemoteAddress code_type;  ///< PyCode_Type; null when the file does not tell.
+};
+
+/// Looks through the executable mappings of a process. What a file holds is remembered by device
+/// and inode, so that the processes of one image share the work.
+class RuntimeLocator {
+ public:
+  /// Nothing when no mapped file holds a runtime.
+  Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
+
+ private:
+  /// What one file holds; no `runtime`: it is not Python.
+  struct FileFacts {
+    std::optional<ElfAddress> runtime;
+    std::optional<ElfAddress> version;
+    std::optional<ElfAddress> code_type;
+    std::optional<ElfFile> file;  ///< Kept open for its segments when it has a runtime.
+  };
+  const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
+
+  std::map<std::pair<std::uint64_t, std::uint64_t>, FileFacts> files_;
+};
+
+}  // namespace agent::python

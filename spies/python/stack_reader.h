@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the frames of one Python thread, running or stopped, so that a torn stack is never taken
+// for a true one.
+//
+// One process_vm_readv takes the current frame's address, the memory that holds the frames, that
+// memory again, and the current frame's address again. The stack is accepted when both addresses
+// are equal and both copies give the same chain of (frame, code) up to a proper root: a tear would
+// have had to happen twice in the same way. Which memory holds the frames is predicted from the
+// read before and learned anew where the chain leaves it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "agent/base/types.h"
+#include "agent/process/memory.h"
+#include "spies/python/layout.h"
+#include "spies/python/thread_states.h"
+
+namespace agent::python {
+
+struct RawFrame {
+  RemoteAddress code;
+  RemoteAddress instruction;
+};
+
+enum class ReadOutcome {
+  kStack,      ///< Complete; may be empty.
+  kTruncated,  ///< The leaf side; the rest is past the limit.
+  kTorn,       ///< Changed under every try.
+  kMoved,      ///< The state is another thread's now, or none any more.
+  kUnreadable,
+  kGone,
+};
+
+class StackReader {
+ public:
+  /// Python's own default limit is 1,000 frames.
+  static constexpr std::size_t kMaxFrames = 2000;
+
+  StackReader(ProcessMemory& memory, const Layout& layout);
+
+  /// Appends the frames of `state`, leaf first. On anything but kStack and kTruncated `frames` is
+  /// as before.
+  ReadOutcome Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames);
+
+ private:
+  enum class Walk { kComplete, kTruncated, kTorn, kLeftRegions };
+  struct Attempt {
+    Walk walk = Walk::kTorn;
+    RemoteAddress stop;  ///< kLeftRegions: the frame that no region holds.
+  };
+  enum class Snapshot { kTaken, kRetry, kMoved, kUnreadable, kGone };
+
+  Snapshot TakeSnapshot(ThreadState& state, InnerTid tid);
+  Attempt WalkBoth(const ThreadState& state, std::vector<RawFrame>& frames);
+  bool LearnRegions(ThreadState& state, RemoteAddress from);
+  void SetRegions(ThreadState& state);
+  const std::byte* FindFrame(const ThreadState& state, RemoteAddress frame) const;
+  bool IsRoot(const std::byte* frame) const;
+
+  ProcessMemory& memory_;
+  const Layout& layout_;
+  std::uint32_t thread_read_start_;  // the part of PyThreadState that is read
+  std::uint32_t thread_read_size_;
+
+  // Of the attempt under way; members so that the memory is reused.
+  RemoteAddress current_;
+  std::vector<ReadRange> ranges_;
+  std::vector<std::byte> copies_;  // both, one behind the other
+  std::size_t copy_size_ = 0;
+  std::vector<std::byte> thread_bytes_;
+  std::vector<std::uint64_t> chain_;  // frame addresses that the walk has met
+};
+
+}  // namespace agent::python

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one look at a Python stack costs, and how often it must be taken again.
+// usage: bench_stack_read PID [LOOKS]    (the main thread of a running Python program)
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/process/live_process.h"
+#include "agent/profile/frame.h"
+#include "spies/python/python_spy.h"
+
+int main(int argc, char** argv) {
+  using namespace agent;
+  if (argc < 2) return 2;
+  const pid_t pid = std::atoi(argv[1]);
+  const int looks = argc > 2 ? std::atoi(argv[2]) : 100000;
+  FunctionTable functions;
+  python::PythonSpyFactory factory(functions);
+  LiveProcess process{Pid{pid}};
+  auto spy = factory.Attach(process);
+  if (!spy) {
+    fmt::print("refused: {}\n", spy.error().reason);
+    return 1;
+  }
+  const SystemClock clock;
+  std::vector<std::int64_t> read_ns;
+  std::vector<std::int64_t> name_ns;
+  std::size_t outcomes[6] = {};
+  std::size_t unnamed = 0;
+  std::size_t frames = 0;
+  Stack stack;
+  for (int i = 0; i < looks; ++i) {
+    const MonotonicTime begin = clock.Now();
+    const StackOutcome outcome = (*spy)->ReadStack(InnerTid{pid});
+    const MonotonicTime middle = clock.Now();
+    ++outcomes[static_cast<std::size_t>(outcome)];
+    if (outcome != StackOutcome::kStack) continue;
+    if ((*spy)->NameFrames(stack) != StackOutcome::kStack) ++unnamed;
+    read_ns.push_back((middle - begin).count());
+    name_ns.push_back((clock.Now() - middle).count());
+    frames = stack.size();
+  }
+  std::ranges::sort(read_ns);
+  std::ranges::sort(name_ns);
+  fmt::print(
+      "{}: stack {}, truncated {}, no frames {}, torn {}, unreadable {}, gone {}, unnamed {}\n",
+      (*spy)->Runtime(), outcomes[0], outcomes[1], outcomes[2], outcomes[3], outcomes[4],
+      outcomes[5], unnamed);
+  if (read_ns.empty()) return 1;
+  const auto at = [](const std::vector<std::int64_t>& sorted, double share) {
+    return static_cast<double>(
+               sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))]) /
+           1000;
+  };
+  fmt::print(
+      "read: p50 {:.1f} us, p99 {:.1f} us; name: p50 {:.1f} us, p99 {:.1f} us; last depth {}\n",
+      at(read_ns, 0.5), at(read_ns, 0.99), at(name_ns, 0.5), at(name_ns, 0.99), frames);
+  for (const Frame& frame : stack) {
+    fmt::print("  {} ({}:{})\n", frame.function->name, frame.function->file, frame.line);
+  }
+  return 0;
+}

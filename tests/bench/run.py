@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timed and paired figures. usage: run.py AGENT BUILD [REPEATS]
+
+Prints, never judges: these are for people to read and to compare on a quiet machine.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent / "support"))
+os.environ.setdefault("AGENT_BINARY", sys.argv[1])
+os.environ.setdefault("AGENT_BUILD", sys.argv[2])
+import agent_runs  # noqa: E402
+import pprof  # noqa: E402
+
+AGENT, BUILD = sys.argv[1], pathlib.Path(sys.argv[2])
+REPEATS = int(sys.argv[3]) if len(sys.argv) > 3 else 8
+PROGRAMS = agent_runs.PROGRAMS
+
+
+def timed(command):
+    """(wall seconds, user+system seconds of all that was waited for)"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall = time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def slowdown(python, path):
+    """The same work with and without the agent, A B B A, so that drift of the machine cancels out."""
+    plain = [python, str(PROGRAMS / "fixed_work.py"), "40"]
+    ours = [AGENT, "exec", "-o", path, *plain]
+    timed(plain), timed(ours)
+    ratios, costs, noise = [], [], []
+    for _ in range(REPEATS):
+        a1, b1, b2, a2 = timed(plain), timed(ours), timed(ours), timed(plain)
+        ratios.append((b1[0] + b2[0]) / (a1[0] + a2[0]))
+        noise.append(a2[0] / a1[0])
+        costs.append((b1[1] + b2[1] - a1[1] - a2[1]) / (b1[0] + b2[0]))
+    print(f"fixed work, 100 Hz, {REPEATS} times A B B A, wall time of one run {a1[0]:.2f} s:")
+    print(f"  with / without the agent: median {statistics.median(ratios):.4f} ({min(ratios):.4f} to {max(ratios):.4f})")
+    print(f"  without / without:        median {statistics.median(noise):.4f} ({min(noise):.4f} to {max(noise):.4f})")
+    print(f"  CPU more than without, part of one core: median {statistics.median(costs):.2%}")
+
+
+def own_cost(python, rate, path):
+    """CPU and memory of the sampler, as the kernel has them while it runs, beside a bare sleep loop's."""
+    agent = subprocess.Popen([AGENT, "exec", "-o", path, "--sample-rate", str(rate), python, str(PROGRAMS / "spin.py"), "6"],
+                             stdout=subprocess.PIPE, text=True)
+    agent.stdout.readline()
+    children = pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
+    sampler = int(children.read_text().split()[0])
+
+    def cpu(pid):
+        return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+    begin, used = time.monotonic(), cpu(sampler)
+    time.sleep(4)
+    part = (cpu(sampler) - used) / (time.monotonic() - begin)
+    status = dict(line.split(":\t") for line in pathlib.Path(f"/proc/{sampler}/status").read_text().splitlines() if ":\t" in line)
+    keeper = cpu(agent.pid)
+    agent.communicate()
+    nap = subprocess.run([str(BUILD / "bin" / "bare_wakeups"), str(rate), "2"], capture_output=True, text=True, check=True)
+    bare = float(nap.stdout)
+    print(f"{rate} Hz: sampler {part:.2%} of a core ({part / rate * 1e6:.1f} us a tick; a bare wake-up {bare / rate * 1e6:.1f} us), "
+          f"memory {status['VmHWM'].strip()}, keeper {keeper * 1000:.1f} ms of CPU in all")
+
+
+def first_sample(python, path):
+    """From the program's first instruction to the first sample with Python frames, and to Python's own start."""
+    subprocess.run([AGENT, "exec", "-o", path, "--sample-rate", "1000", python, "-S", "-E", "-c", "for i in range(10**6): pass"],
+                   check=True)
+    profile = pprof.read(path)
+    times = sorted(s["labels"]["time_ns"] for s in profile.samples if not s["stack"][0][0].startswith("["))
+    every = sorted(s["labels"]["time_ns"] for s in profile.samples if s["values"]["samples"] > 0)
+    print(f"first sample {(every[0] - profile.time_nanos) / 1e6:.0f} ms and first Python frames "
+          f"{(times[0] - profile.time_nanos) / 1e6:.0f} ms after the sampler began (time slices of 100 ms: upper bounds)")
+
+
+def main():
+    python = agent_runs.any_interpreter()
+    print(f"interpreter {python}, agent {AGENT}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/bench.pb.gz"
+        slowdown(python, path)
+        for rate in (100, 1000, 10000):
+            own_cost(python, rate, path)
+        run = agent_runs.Run([python, str(PROGRAMS / "spin.py"), "4"],
+                             ["--pyspy-blocking", "--sample-rate", "1000", "--log-level", "info"])
+        print("every thread stopped (--pyspy-blocking, 1000 Hz):",
+              next(line for line in run.stderr.splitlines() if "were stopped" in line).removeprefix("agent: "))
+        print("  longest gap that the program saw:", json.loads(run.stdout.splitlines()[-1])["longest_gap"])
+        target = subprocess.Popen([python, str(PROGRAMS / "shares.py"), "20"], stdout=subprocess.PIPE, text=True)
+        target.stdout.readline()
+        subprocess.run([str(BUILD / "bin" / "bench_stack_read"), str(target.pid)], check=True)
+        target.kill()
+        target.communicate()
+
+
+main()

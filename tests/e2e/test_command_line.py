@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user sees: errors before the program starts, settings, files, the summary."""
+
+import os
+import pathlib
+import pty
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import agent_runs
+import pprof
+from agent_runs import AGENT, PROGRAMS
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_agent(self, *arguments, **options):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYROSCOPE_")} | options.pop("env", {})
+        return subprocess.run([AGENT, *arguments], capture_output=True, text=True, timeout=30, cwd=self.folder,
+                              env=environment, stdin=subprocess.DEVNULL, **options)
+
+    def test_bad_input_is_told_before_the_program_starts(self):
+        for flags in (["--frobnicate"], ["--sample-rate", "0"], ["--sample-rate", "-1"], ["--sample-rate", "abc"],
+                      ["--sample-rate", "2000000"], ["--server-address", "nonsense"], ["--server-address", "http://"],
+                      ["--tag", "novalue"], ["--tag", "9=x"], ["-o", "/nonexistent/x.pb.gz"], ["-o", "/x.txt"],
+                      ["-o", "/tmp"], ["--upload-interval", "0"], ["--log-level", "loud"]):
+            with self.subTest(flags):
+                run = self.run_agent("exec", *flags, "touch", "started")
+                self.assertEqual(run.returncode, 125)
+                self.assertEqual(run.stdout, "")
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+                self.assertTrue(run.stderr.startswith("agent: "))
+                self.assertFalse((self.folder / "started").exists())
+
+    def test_bad_environment_is_told_and_the_program_runs(self):
+        for name, value in (("SAMPLE_RATE", "abc"), ("SAMPLE_RATE", "0"), ("SERVER_ADDRESS", "nonsense"),
+                            ("LOG_LEVEL", "loud"), ("UPLOAD_INTERVAL", "x"), ("SPY_NAME", "gospy")):
+            with self.subTest(name):
+                run = self.run_agent("exec", "-o", "x.pb.gz", "sh", "-c", "echo out; exit 3",
+                                     env={"PYROSCOPE_" + name: value})
+                self.assertEqual(run.returncode, 3)
+                self.assertEqual(run.stdout, "out\n")
+                self.assertIn("PYROSCOPE_" + name, run.stderr)
+
+    def test_nowhere_to_keep_it(self):
+        run = self.run_agent("exec", "sh", "-c", "echo out; exit 3")
+        self.assertEqual((run.returncode, run.stdout), (3, "out\n"))
+        self.assertEqual(len(run.stderr.splitlines()), 1)
+        self.assertIn("--server-address", run.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_switched_off_by_the_environment(self):
+        run = self.run_agent("exec", "-o", "x.pb.gz", "sh", "-c", "echo $$ $PPID",
+                             env={"PYROSCOPE_PROFILING_ENABLED": "false"})
+        self.assertEqual(run.stderr, "")
+        self.assertEqual(int(run.stdout.split()[1]), os.getpid())  # no process of ours in between
+
+    def test_summary_and_default_file(self):
+        run = self.run_agent("exec", "--summary", agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), "1")
+        self.assertEqual(run.returncode, 0)
+        self.assertEqual(run.stdout.splitlines()[0], "ready")
+        self.assertRegex(run.stderr, r"tokenize \(.*shares.py:20\)")
+        (file,) = self.folder.iterdir()
+        self.assertRegex(file.name, r"^shares-\d{8}-\d{6}\.pb\.gz$")
+        self.assertIn(file.name, run.stderr)
+        self.assertGreater(pprof.read(file).total("samples"), 50)
+
+    def test_terminal_gets_the_summary_unasked(self):
+        ours, theirs = pty.openpty()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYROSCOPE_")}
+        run = subprocess.Popen([AGENT, "exec", agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), "1"],
+                               stdout=subprocess.PIPE, stderr=theirs, cwd=self.folder, env=environment)
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 4096)
+            except OSError:
+                break
+        os.close(ours)
+        run.communicate()
+        self.assertIn(b"tokenize", shown)
+        self.assertEqual(len(list(self.folder.iterdir())), 1)
+
+    def test_folded(self):
+        run = self.run_agent("exec", "-o", "x.folded", agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), "1")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        lines = (self.folder / "x.folded").read_text().splitlines()
+        for line in lines:
+            self.assertRegex(line, r"^[^ ].* \d+$")
+        self.assertTrue(any(re.match(r"<module>;main;work;tokenize \d+$", line) for line in lines), lines)
+
+    def test_logging_can_be_silenced(self):
+        run = self.run_agent("exec", "-no-logging", "sh", "-c", "exit 4")
+        self.assertEqual((run.returncode, run.stderr), (4, ""))
+
+    def test_no_permission_to_look(self):
+        """The program is readable by nobody, so the kernel hides it from an ordinary user: one line, and it runs."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become another user")
+        if agent_runs._version_of("/usr/bin/python3") not in agent_runs.SUPPORTED:
+            self.skipTest("needs a supported /usr/bin/python3")
+        self.folder.chmod(0o777)
+        shutil.copy(os.path.realpath("/usr/bin/python3"), self.folder / "python3")
+        (self.folder / "python3").chmod(0o711)
+        shutil.copy(AGENT, self.folder / "agent")
+        (self.folder / "agent").chmod(0o755)
+        run = subprocess.run([self.folder / "agent", "exec", "-o", "x.pb.gz", self.folder / "python3", "-c",
+                              "for i in range(10**7): pass\nprint('out'); raise SystemExit(5)"], user=65534, group=65534,
+                             extra_groups=[], cwd=self.folder, capture_output=True, text=True, timeout=30)
+        self.assertEqual((run.returncode, run.stdout), (5, "out\n"), run.stderr)
+        self.assertIn("SYS_PTRACE", run.stderr)
+        self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["exec", "--help"], ["connect", "-h"], ["--version"]):
+            run = self.run_agent(*arguments)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            self.assertTrue(run.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

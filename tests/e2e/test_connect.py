@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`agent connect`: a process that runs already is sampled and left as it was found."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import agent_runs
+import launching
+import pprof
+from agent_runs import AGENT, PROGRAMS
+
+
+class Connect(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name) / "connect.pb.gz"
+
+    def start_target(self, seconds):
+        target = subprocess.Popen([agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), str(seconds)],
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(target.communicate)
+        self.addCleanup(target.kill)
+        self.assertEqual(target.stdout.readline(), "ready\n")
+        return target
+
+    def check_profile(self):
+        profile = pprof.read(self.path)
+        shares = profile.inclusive("cpu")
+        total = profile.total("cpu")
+        self.assertAlmostEqual(shares["tokenize"] / total, 0.45, delta=0.15)
+        self.assertGreater(shares["work"] / total, 0.95)
+        return profile
+
+    def check_untouched(self, target):
+        status = pathlib.Path(f"/proc/{target.pid}/status").read_text()
+        self.assertIn("TracerPid:\t0\n", status)
+        self.assertRegex(status, r"State:\t[RS]")
+        self.assertIsNone(target.poll())
+
+    def test_duration(self):
+        target = self.start_target(30)
+        run = subprocess.run([AGENT, "connect", "--pid", str(target.pid), "--duration", "2s", "-o", self.path],
+                             capture_output=True, text=True, timeout=20)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(run.stdout, "")
+        self.check_untouched(target)
+        profile = self.check_profile()
+        self.assertAlmostEqual(profile.total("cpu") / 2e9, 1, delta=0.15)
+
+    def test_interrupt_ends_it_with_the_profile_written(self):
+        target = self.start_target(30)
+        agent = subprocess.Popen([AGENT, "connect", "--pid", str(target.pid), "-o", self.path, "--log-level", "info"],
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(agent.kill)
+        while "runs CPython" not in agent.stderr.readline():
+            self.assertIsNone(agent.poll())
+        used = os.times().elapsed
+        launching.wait_until(lambda: os.times().elapsed - used > 1, "a second of sampling")
+        agent.send_signal(signal.SIGINT)
+        agent.communicate(timeout=5)
+        self.assertEqual(agent.returncode, 0)
+        self.check_untouched(target)
+        self.check_profile()
+
+    def test_ends_with_its_process(self):
+        target = self.start_target(2)
+        run = subprocess.run([AGENT, "connect", str(target.pid), "-o", self.path], capture_output=True, text=True, timeout=20)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.check_profile()
+        self.assertIn("functions", json.loads(target.stdout.readline()))
+
+    def test_no_such_process(self):
+        run = subprocess.run([AGENT, "connect", "--pid", "4194303", "-o", self.path], capture_output=True, text=True, timeout=20)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("agent: cannot profile process 4194303", run.stderr)
+        self.assertFalse(self.path.exists())
+
+    def test_no_permission(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become another user")
+        target = self.start_target(10)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o777)
+            subprocess.run(["cp", AGENT, f"{folder}/agent"], check=True)
+            run = subprocess.run([f"{folder}/agent", "connect", "--pid", str(target.pid), "-o", f"{folder}/p.pb.gz"],
+                                 capture_output=True, text=True, timeout=20, user=65534, group=65534, extra_groups=[])
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+        self.assertIn("SYS_PTRACE", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

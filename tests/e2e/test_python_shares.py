@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares of a program that knows its own truth."""
+
+import unittest
+
+import agent_runs
+from agent_runs import PROGRAMS, Run, binomial_bound
+
+SECONDS = 10.4
+
+
+class Shares(unittest.TestCase):
+    def run_shares(self, version, rate):
+        python = agent_runs.interpreter(version)
+        run = Run([python, str(PROGRAMS / "shares.py"), str(SECONDS)], ["--sample-rate", str(rate)])
+        self.assertEqual(run.status, 0, run.stderr)
+        truth = run.truth()
+        profile = run.profile
+        self.assertEqual(profile.types, [("cpu", "nanoseconds"), ("samples", "count")])
+        self.assertEqual(profile.period_type, ("cpu", "nanoseconds"))
+        self.assertEqual(profile.period, 1_000_000_000 // rate)
+        # The program's own clock stops a little before its end.
+        total = profile.total("cpu")
+        print(f"{version} at {rate} Hz: profile {total / 1e9:.3f} s, program {truth['process'] / 1e9:.3f} s")
+        self.assertAlmostEqual(total / truth["process"], 1, delta=0.02)
+        return run, profile, truth, total
+
+    def check_at_1000_hz(self, version):
+        _, profile, truth, total = self.run_shares(version, 1000)
+        self.assertGreaterEqual(profile.total("samples"), 10_000)
+        sampled = profile.inclusive("cpu")
+        for name, spent in truth["functions"].items():
+            share, true = sampled[name] / total, spent / truth["process"]
+            print(f"  {name}: sampled {share:.2%}, true {true:.2%}")
+            self.assertAlmostEqual(share, true, delta=0.02, msg=name)
+
+    def check_at_100_hz(self, version):
+        _, profile, truth, total = self.run_shares(version, 100)
+        samples = profile.total("samples")
+        sampled = profile.inclusive("cpu")
+        for name, spent in truth["functions"].items():
+            share, true = sampled[name] / total, spent / truth["process"]
+            print(f"  {name}: sampled {share:.2%}, true {true:.2%}, of {samples} samples")
+            self.assertAlmostEqual(share, true, delta=binomial_bound(true, samples), msg=name)
+
+    def test_311_at_1000_hz(self):
+        self.check_at_1000_hz("3.11")
+
+    def test_312_at_1000_hz(self):
+        self.check_at_1000_hz("3.12")
+
+    def test_313_at_1000_hz(self):
+        self.check_at_1000_hz("3.13")
+
+    def test_311_at_100_hz(self):
+        self.check_at_100_hz("3.11")
+
+    def test_312_at_100_hz(self):
+        self.check_at_100_hz("3.12")
+
+    def test_313_at_100_hz(self):
+        self.check_at_100_hz("3.13")
+
+
+class Interpreters(unittest.TestCase):
+    def test_which_were_found(self):
+        found = agent_runs.find_interpreters()
+        for version in agent_runs.SUPPORTED:
+            print(f"CPython {version}: {found.get(version, 'not found')}")
+        self.assertTrue(found, "no supported CPython at all")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running the agent of this build on real interpreters, for the tests in tests/e2e."""
+
+import glob
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import pprof
+
+PROGRAMS = pathlib.Path(__file__).resolve().parents[1] / "programs"
+AGENT = os.environ.get("AGENT_BINARY", "build/release/bin/agent")
+BUILD = pathlib.Path(os.environ.get("AGENT_BUILD", "build/release"))
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+
+def _version_of(path):
+    try:
+        run = subprocess.run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True)
+    except OSError:
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def find_interpreters():
+    """{version: path} of the supported CPythons in PATH and in pyenv's folder."""
+    found = {}
+    root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    folders = [f for f in os.environ.get("PATH", "").split(":") if f and "/shims" not in f]
+    for version in SUPPORTED:
+        candidates = [os.path.join(folder, "python" + version) for folder in folders]
+        candidates += sorted(glob.glob(f"{root}/versions/{version}.*/bin/python{version}"))
+        for path in candidates:
+            if os.access(path, os.X_OK) and _version_of(path) == version:
+                found[version] = path
+                break
+    return found
+
+
+def interpreter(version):
+    """Its path; skips the test, with the reason, where there is none."""
+    path = find_interpreters().get(version)
+    if path is None:
+        raise unittest.SkipTest(f"no CPython {version} in PATH or pyenv's versions folder")
+    return path
+
+
+def any_interpreter():
+    for version, path in find_interpreters().items():
+        return path
+    raise unittest.SkipTest(f"no CPython of {', '.join(SUPPORTED)} in PATH or pyenv's versions folder")
+
+
+class Run:
+    """One finished `agent exec`."""
+
+    def __init__(self, command, flags=(), **options):
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            path = os.path.join(folder, "run.pb.gz")
+            done = subprocess.run(
+                [AGENT, "exec", "-o", path, *flags, *command], capture_output=True, text=True, timeout=110, **options
+            )
+            self.status, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+            self.profile = pprof.read(path) if os.path.exists(path) else None
+
+    def truth(self):
+        return json.loads(self.stdout.splitlines()[-1])
+
+    def late_ticks(self):
+        for comment in self.profile.comments:
+            if found := re.search(r"ticks left out (\d+)", comment):
+                return int(found[1])
+        return 0
+
+
+def binomial_bound(share, samples, errors=4):
+    return errors * math.sqrt(share * (1 - share) / samples)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one unittest method of tests/e2e; exits with 77 when it was skipped, 1 when it failed."""
+
+import pathlib
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "support")]
+
+
+def main():
+    suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[1])
+    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    if not result.wasSuccessful() or result.testsRun != suite.countTestCases():
+        sys.exit(1)
+    for _, reason in result.skipped:
+        print("SKIP:", reason)
+    sys.exit(77 if result.skipped else 0)
+
+
+main()

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/command_line.h"
+
+#include <map>
+
+#include "tests/support/catch.h"
+
+using namespace agent;
+
+namespace {
+
+std::string Fault(const std::vector<std::string>& arguments) {
+  const auto line = ParseCommandLine(arguments);
+  return line ? "" : line.error().Message();
+}
+
+}  // namespace
+
+TEST_CASE("everything behind the program's name is the program's") {
+  const auto line = ParseCommandLine(
+      {"exec", "--sample-rate", "50", "app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
+  REQUIRE(line);
+  CHECK(line->settings.sample_rate == 50);
+  CHECK(line->program ==
+        std::vector<std::string>{"app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
+}
+
+TEST_CASE("flags may be written in all the ways of the old agent") {
+  for (const std::vector<std::string>& flags : {std::vector<std::string>{"-sample-rate", "50"},
+                                                {"--sample-rate", "50"},
+                                                {"-sample-rate=50"},
+                                                {"--sample-rate=50"}}) {
+    std::vector<std::string> arguments = {"exec", "-spy-name", "dotnetspy"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    arguments.insert(arguments.end(), {"-no-logging", "--", "/app/cartservice", "--x"});
+    const auto line = ParseCommandLine(arguments);
+    REQUIRE(line);
+    CHECK(line->settings.sample_rate == 50);
+    CHECK(line->settings.no_logging);
+    CHECK(line->program == std::vector<std::string>{"/app/cartservice", "--x"});
+  }
+}
+
+TEST_CASE("tags are split at the first =, and repeat") {
+  const auto line = ParseCommandLine({"exec", "-tag", "a=b=c", "--tag=d=e", "app"});
+  REQUIRE(line);
+  CHECK(line->settings.tags == Labels{{"a", "b=c"}, {"d", "e"}});
+}
+
+TEST_CASE("bad input names what was wrong") {
+  for (const std::string rate : {"0", "-1", "abc", "2000000", "1e", "", "nan", "inf"}) {
+    CHECK(Fault({"exec", "--sample-rate=" + rate, "app"}).find("--sample-rate") !=
+          std::string::npos);
+  }
+  CHECK(Fault({"exec", "--frobnicate", "app"}).find("--frobnicate") != std::string::npos);
+  CHECK(Fault({"exec", "--server-address", "ftp://x", "app"}).find("--server-address") !=
+        std::string::npos);
+  CHECK(Fault({"exec", "--tag", "novalue", "app"}).find("--tag") != std::string::npos);
+  CHECK(Fault({"exec", "-o", "x.txt", "app"}).find(".pb.gz") != std::string::npos);
+  CHECK(Fault({"exec", "--upload-interval", "-3s", "app"}).find("--upload-interval") !=
+        std::string::npos);
+  CHECK(Fault({"exec", "--log-level", "loud", "app"}).find("--log-level") != std::string::npos);
+  CHECK(Fault({"exec", "--spy-name", "gospy", "app"}).find("--spy-name") != std::string::npos);
+  CHECK(Fault({"exec", "--tag"}).find("missing value") != std::string::npos);
+  CHECK(Fault({"exec", "--pid", "1", "app"}).find("--pid") != std::string::npos);
+  CHECK_FALSE(Fault({"exec"}).empty());
+  CHECK_FALSE(Fault({"connect"}).empty());
+  CHECK_FALSE(Fault({"connect", "--pid", "x"}).empty());
+  CHECK_FALSE(Fault({"run", "app"}).empty());
+  CHECK_FALSE(Fault({}).empty());
+}
+
+TEST_CASE("a password in an address is not repeated") {
+  const std::string fault = Fault({"exec", "--server-address", "ftp://user:geheim@x", "app"});
+  CHECK(fault.find("geheim") == std::string::npos);
+}
+
+TEST_CASE("connect takes a pid with and without its flag") {
+  CHECK(ParseCommandLine({"connect", "--pid", "12", "--duration", "500ms"})->settings.pid ==
+        Pid{12});
+  const auto bare = ParseCommandLine({"connect", "12"});
+  REQUIRE(bare);
+  CHECK(bare->settings.pid == Pid{12});
+}
+
+TEST_CASE("help is asked for, not an error") {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
+                                                    {"-h"},
+                                                    {"--version"},
+                                                    {"exec", "--help"},
+                                                    {"connect", "-h"}}) {
+    const auto line = ParseCommandLine(arguments);
+    REQUIRE(line);
+    CHECK_FALSE(line->help.empty());
+  }
+}
+
+TEST_CASE("the command line goes before the environment, the environment before the default") {
+  const std::map<std::string, std::string> environment = {
+      {"PYROSCOPE_SAMPLE_RATE", "25"},
+      {"PYROSCOPE_APPLICATION_NAME", "email.service"},
+      {"PYROSCOPE_LOG_LEVEL", "loud"},
+      {"PYROSCOPE_UPLOAD_INTERVAL", ""}};
+  const auto get = [&](const char* name) -> const char* {
+    const auto found = environment.find(name);
+    return found == environment.end() ? nullptr : found->second.c_str();
+  };
+  SetLogLevel(LogLevel::kNone);  // the bad level is warned of
+  Settings settings;
+  ApplyEnvironment(Command::kExec, {}, get, settings);
+  CHECK(settings.sample_rate == 25);
+  CHECK(settings.application_name == "email.service");
+  CHECK(settings.log_level == LogLevel::kWarn);
+  Settings own;
+  own.sample_rate = 50;
+  const std::vector<std::string> given = {"sample-rate"};
+  ApplyEnvironment(Command::kExec, given, get, own);
+  CHECK(own.sample_rate == 50);
+  SetLogLevel(LogLevel::kWarn);
+}
+
+TEST_CASE("durations") {
+  CHECK(ParseDuration("10s").value() == std::chrono::seconds(10));
+  CHECK(ParseDuration("500ms").value() == std::chrono::milliseconds(500));
+  CHECK(ParseDuration("1.5m").value() == std::chrono::seconds(90));
+  CHECK(ParseDuration("2").value() == std::chrono::seconds(2));
+  for (const std::string bad : {"", "0", "-1s", "s", "10x", "1e30h"})
+    CHECK_FALSE(ParseDuration(bad));
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "uploader/window_parts.h"
+
+#include <map>
+#include <span>
+#include <utility>
+
+#include "agent/format/pprof_encoder.h"
+
+namespace agent {
+namespace {
+
+using Row = std::pair<StackId, SampleValue>;
+
+std::vector<Row> RowsOf(const Profile& window) {
+  std::map<StackId, SampleValue> sums;
+  for (const Profile::Entry& entry : window.Entries()) {
+    SampleValue& sum = sums[entry.key.stack];
+    sum.count += entry.value.count;
+    sum.cpu_ns += entry.value.cpu_ns;
+  }
+  std::erase_if(sums,
+                [](const Row& row) { return row.second.count == 0 && row.second.cpu_ns == 0; });
+  return {sums.begin(), sums.end()};
+}
+
+Profile PartOf(const Profile& window, std::span<const Row> rows, std::size_t index) {
+  Profile part(window.start() + Nanoseconds(static_cast<std::int64_t>(index)), Nanoseconds(0));
+  part.set_duration(window.duration());
+  part.set_period(window.period());
+  if (index == 0) part.losses() = window.losses();
+  const ThreadIndex thread = part.InternThread({});
+  for (const auto& [stack, value] : rows) {
+    part.Add(part.InternStack(window.StackFrames(stack)), thread, SampleKind::kCpu, part.start(),
+             value);
+  }
+  return part;
+}
+
+}  // namespace
+
+std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& limits) {
+  const std::vector<Row> rows = RowsOf(window);
+  std::vector<WindowPart> parts;
+  std::vector<std::span<const Row>> open;
+  if (!rows.empty()) open.emplace_back(rows);
+  while (!open.empty()) {
+    const std::span<const Row> now = open.back();
+    open.pop_back();
+    WindowPart encoded;
+    if (now.size() <= limits.samples) {
+      const Profile part = PartOf(window, now, parts.size());
+      encoded = {.pprof = EncodePprof(part, {}), .samples = part.Total().count};
+      if (encoded.pprof.size() <= limits.bytes || now.size() == 1) {
+        parts.push_back(std::move(encoded));
+        continue;
+      }
+    }
+    open.push_back(now.subspan(now.size() / 2));
+    open.push_back(now.first(now.size() / 2));
+  }
+  return parts;
+}
+
+}  // namespace agent
