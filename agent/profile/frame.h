@@ -31,11 +31,11 @@ struct Frame {
 /// Frames from the leaf (index 0) to the root.
 using Stack = std::vector<Frame>;
 
-/// Every function seen in a run, once. Pointers stay valid and the functions unchanged as long as the table
-/// lives, so that frames may be handed to other threads; Intern itself is for one thread only.
-/// Bounded (a hostile program could invent names for ever): past kMaxBytes, new functions all become
-/// the marker "[too many functions]". Bytes that are not UTF-8 are replaced by U+FFFD, so that what the table holds may
-/// be put into any format.
+/// Every function seen in a run, once. Pointers stay valid and the functions unchanged as long as
+/// the table lives, so that frames may be handed to other threads; Intern itself is for one thread
+/// only. Bounded (a hostile program could invent names for ever): past kMaxBytes, new functions all
+/// become the marker "[too many functions]". Bytes that are not UTF-8 are replaced by U+FFFD, so
+/// that what the table holds may be put into any format.
 class FunctionTable {
  public:
   static constexpr std::size_t kMaxBytes = 32u << 20;

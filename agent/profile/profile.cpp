@@ -9,6 +9,7 @@ namespace {
 
 // A whole run has at most this many time slices; past it they double in length.
 constexpr std::uint32_t kMaxSlices = 2000;
+constexpr std::size_t kMaxThreads = 10'000;  // in a profile that is full
 
 std::uint64_t Mix(std::uint64_t hash, std::uint64_t value) {
   hash ^= value + 0x9e3779b97f4a7c15 + (hash << 6) + (hash >> 2);
@@ -63,10 +64,17 @@ StackId Profile::InternStack(std::span<const Frame> frames) {
 }
 
 ThreadIndex Profile::InternThread(const ThreadInfo& thread) {
-  const auto found = std::ranges::find(threads_, thread);
-  const auto index = static_cast<std::uint32_t>(found - threads_.begin());
-  if (found == threads_.end()) threads_.push_back(thread);
-  return ThreadIndex{index};
+  const std::uint64_t key = static_cast<std::uint64_t>(static_cast<std::uint32_t>(thread.pid))
+                                << 32 |
+                            static_cast<std::uint32_t>(thread.tid);
+  const auto [first, last] = thread_index_.equal_range(key);
+  for (auto place = first; place != last; ++place) {
+    if (Thread(place->second) == thread) return place->second;
+  }
+  const ThreadIndex id{static_cast<std::uint32_t>(threads_.size())};
+  threads_.push_back(thread);
+  thread_index_.emplace(key, id);
+  return id;
 }
 
 void Profile::Add(StackId stack, ThreadIndex thread, SampleKind kind, WallTime at,
@@ -133,11 +141,18 @@ void Profile::FoldRarestStacks(std::size_t bytes, const Function* folded) {
     ++keep;
   }
   const Frame marker{.function = folded, .line = 0};
+  // A program that starts ever new threads: they are told apart by process only.
+  const bool fold_threads = threads_.size() > kMaxThreads;
   for (const auto& [key, value] : values_) {
     const bool keeps = is_kept[Index(key.stack)];
     const StackId stack = kept.InternStack(keeps ? StackFrames(key.stack) : std::span(&marker, 1));
     const WallTime at = start_ + slice_length_ * std::int64_t{key.slice};
-    kept.Add(stack, kept.InternThread(Thread(key.thread)), key.kind, at, value);
+    ThreadInfo thread = Thread(key.thread);
+    if (fold_threads) {
+      thread.tid = Tid{};
+      thread.thread_name = "[other threads]";
+    }
+    kept.Add(stack, kept.InternThread(thread), key.kind, at, value);
   }
   losses_.folded += cost.size() - keep;
   kept.duration_ = duration_;
@@ -174,7 +189,8 @@ std::size_t Profile::ApproximateBytes() const {
   return frames_.size() * sizeof(Frame) +
          stacks_.size() * (sizeof(StackSpan) + sizeof(std::pair<std::uint64_t, StackId>) + kNode) +
          values_.size() * (sizeof(SampleKey) + sizeof(SampleValue) + kNode) +
-         threads_.size() * (sizeof(ThreadInfo) + 32);
+         threads_.size() *
+             (sizeof(ThreadInfo) + sizeof(std::pair<std::uint64_t, ThreadIndex>) + kNode);
 }
 
 }  // namespace agent

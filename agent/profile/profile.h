@@ -42,13 +42,15 @@ struct SampleKey {
 };
 
 struct SampleValue {
-  std::int64_t count = 0;   ///< Stacks read. 0 for CPU time that no sample carried ("[not sampled]").
+  std::int64_t count =
+      0;  ///< Stacks read. 0 for CPU time that no sample carried ("[not sampled]").
   std::int64_t cpu_ns = 0;  ///< CPU time that they stand for.
 };
 
 /// What went wrong or was left out; everything is shown, nothing vanishes silently.
 struct LossCounters {
-  std::uint64_t torn = 0;          ///< Samples lost: the stack changed under every try, and no stop was possible.
+  std::uint64_t torn =
+      0;  ///< Samples lost: the stack changed under every try, and no stop was possible.
   std::uint64_t unreadable = 0;    ///< Samples lost: memory could not be read.
   std::uint64_t stop_timeout = 0;  ///< Samples lost: the thread did not stop in time.
   std::uint64_t late_ticks = 0;    ///< Ticks skipped because the one before took too long.
@@ -58,7 +60,9 @@ struct LossCounters {
 
   LossCounters& operator+=(const LossCounters& other);
   /// Samples that are not in the profile.
-  [[nodiscard]] std::uint64_t LostSamples() const { return torn + unreadable + stop_timeout + dropped; }
+  [[nodiscard]] std::uint64_t LostSamples() const {
+    return torn + unreadable + stop_timeout + dropped;
+  }
 };
 
 /// Interned stacks → values over [start, start + duration). One thread at a time.
@@ -74,8 +78,9 @@ class Profile {
   void Add(StackId stack, ThreadIndex thread, SampleKind kind, WallTime at, SampleValue value);
   /// Adds all of `other`, losses included. Slices are translated by wall time.
   void Merge(const Profile& other);
-  /// Brings ApproximateBytes() to at most `bytes` where it can: makes slices longer, then folds the stacks with the least
-  /// CPU time into "[other stacks]" (`folded` is that marker, counted in losses).
+  /// Brings ApproximateBytes() to at most `bytes` where it can: makes slices longer, then folds the
+  /// stacks with the least CPU time into "[other stacks]" (`folded` is that marker, counted in
+  /// losses).
   void Shrink(std::size_t bytes, const Function* folded);
 
   struct Entry {
@@ -119,6 +124,7 @@ class Profile {
   std::vector<StackSpan> stacks_;
   std::unordered_multimap<std::uint64_t, StackId> stack_index_;  // by hash of the frames
   std::vector<ThreadInfo> threads_;
+  std::unordered_multimap<std::uint64_t, ThreadIndex> thread_index_;  // by pid and tid
   std::unordered_map<SampleKey, SampleValue, KeyHash> values_;
   LossCounters losses_;
 };
@@ -126,7 +132,8 @@ class Profile {
 /// Key → value; keys are unique.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
-/// Takes finished windows. Called from the naming thread; must not block on the network or for long.
+/// Takes finished windows. Called from the naming thread; must not block on the network or for
+/// long.
 class ProfileSink {
  public:
   virtual ~ProfileSink() = default;

@@ -27,7 +27,6 @@ namespace agent {
 /// What the processes of one run share. Sampling thread only.
 struct SamplingContext {
   std::vector<SpyFactory*> factories;  ///< Asked in this order.
-  FunctionTable* functions = nullptr;
   Tracer* tracer = nullptr;
   SharedPage* page = nullptr;
   /// The window that samples go to; another one after each hand-over.

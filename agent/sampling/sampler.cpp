@@ -70,7 +70,6 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
       tree_(start.target, start.launcher, options.follow_children),
       ticks_(clock_.Now(), options.period, std::random_device()()) {
   context_.factories = std::move(factories);
-  context_.functions = &functions;
   context_.tracer = &tracer_;
   context_.page = start.page;
   context_.always_stop = options.always_stop;
@@ -78,6 +77,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.count_from_birth = start.launcher != Pid{} && !start.restarted;
   context_.no_frames = functions.Marker("[no Python frames]");
   context_.not_sampled = functions.Marker("[not sampled]");
+  other_stacks_ = functions.Marker("[other stacks]");
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
@@ -128,6 +128,7 @@ SamplerReport Sampler::Run() {
   while (WaitForTick() == Wake::kTick) {
     Tick();
     context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
+    BoundWindow();
     if (clock_.Now() >= window_end_) CutWindow(false);
     if (start_.launcher == Pid{} && processes_.empty()) break;
   }
@@ -214,19 +215,27 @@ void Sampler::End(ProcessSampler& process) {
 }
 
 void Sampler::CutWindow(bool last) {
-  const MonotonicTime now = clock_.Now();
-  window_end_ = now + options_.upload_interval;
-  if (!last && !writer_.HasRoom()) {
-    context_.window->Shrink(kMaxWindowBytes, context_.functions->Marker("[other stacks]"));
-    return;
-  }
+  window_end_ = clock_.Now() + options_.upload_interval;
+  if (!last && !writer_.HasRoom()) return;  // it goes on growing
   const WallTime wall = clock_.WallNow();
-  context_.window->set_duration(wall - context_.window->start());
-  context_.window->Shrink(kMaxWindowBytes, context_.functions->Marker("[other stacks]"));
   std::unique_ptr<Profile> window = std::move(context_.window);
+  window->set_duration(wall - window->start());
   NewWindow(wall);
   for (auto& [pid, process] : processes_) process->FollowWindow(*window);
+  window->Shrink(kMaxWindowBytes, other_stacks_);
   writer_.Hand(std::move(window));
+}
+
+// A window that is full before its end.
+void Sampler::BoundWindow() {
+  if (context_.window->ApproximateBytes() <= kMaxWindowBytes) return;
+  if (writer_.HasRoom()) {
+    CutWindow(false);
+    return;
+  }
+  const Profile before = *context_.window;
+  context_.window->Shrink(kMaxWindowBytes, other_stacks_);
+  for (auto& [pid, process] : processes_) process->FollowWindow(before);
 }
 
 void Sampler::Finish() {

@@ -60,6 +60,7 @@ class Sampler {
   void Tick();
   void AddNewTasks(MonotonicTime now);
   void CutWindow(bool last);
+  void BoundWindow();
   void NewWindow(WallTime start);
   void End(ProcessSampler& process);
   void Finish();
@@ -74,6 +75,7 @@ class Sampler {
   TickSchedule ticks_;
   UniqueFd child_signal_;  // signalfd for SIGCHLD
   std::unordered_map<Pid, std::unique_ptr<ProcessSampler>> processes_;
+  const Function* other_stacks_ = nullptr;  // the marker of folded stacks
   MonotonicTime window_end_;
   MonotonicTime run_end_;
   Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended

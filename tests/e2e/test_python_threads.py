@@ -21,7 +21,8 @@ class Threads(unittest.TestCase):
             print(f"{name}: sampled {share:.2%}, true {true:.2%}")
             self.assertAlmostEqual(share, true, delta=0.03, msg=name)
         self.assertLess(sampled.get("sleeper", 0) / total, 0.002)
-        self.assertLess(profile.inclusive("samples").get("sleeper", 0), 5)
+        # On their way to sleep they may wait for a CPU for a while, on a busy machine.
+        self.assertLess(profile.inclusive("samples").get("sleeper", 0), profile.total("samples") / 100)
         tids = {sample["labels"]["tid"] for sample in profile.samples if any(f[0] == "east" for f in sample["stack"])}
         self.assertEqual(len(tids), 1)
 

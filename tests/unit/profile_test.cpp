@@ -102,3 +102,13 @@ TEST_CASE_METHOD(Fixture, "a full profile folds its cheapest stacks, and loses n
   }
   CHECK(expensive == 10);
 }
+
+TEST_CASE_METHOD(Fixture, "a program that starts threads for ever does not fill the profile") {
+  for (int i = 0; i < 30'000; ++i) {
+    thread.tid = Tid{i};
+    Add({&main, 1}, Nanoseconds(0), 1);
+  }
+  profile.Shrink(1u << 20, functions.Marker("[other stacks]"));
+  CHECK(profile.ApproximateBytes() <= 1u << 20);
+  CHECK(profile.Total().cpu_ns == 30'000);
+}

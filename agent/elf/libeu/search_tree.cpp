@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Six functions that elfutils 0.192 (Debian 13) uses in libelf.a and libdw.a but leaves out of them (sourceware bug
-// 32293, mended in 0.193). As in its lib/eu-search.c, built without the experimental locks, as Debian's libraries are.
-// A library of its own, after libelf on the link line: where libelf has the functions, none of these is linked.
+// Six functions that elfutils 0.192 (Debian 13) uses in libelf.a and libdw.a but leaves out of them
+// (sourceware bug 32293, mended in 0.193). As in its lib/eu-search.c, built without the
+// experimental locks, as Debian's libraries are. A library of its own, after libelf on the link
+// line: where libelf has the functions, none of these is linked.
 #include <search.h>
 
 namespace {
