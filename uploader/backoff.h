@@ -11,7 +11,7 @@ namespace agent {
 /// failure), so that the agents of a fleet do not come back in one moment.
 class Backoff {
  public:
-  static constexpr Nanoseconds kBase = std::chrono::seconds(1);
+  static constexpr Nanoseconds kBase = std::chrono::milliseconds(500);
   static constexpr Nanoseconds kCap = std::chrono::seconds(30);
   /// No wait is shorter: a dead server must not cost CPU time.
   static constexpr Nanoseconds kLeast = std::chrono::milliseconds(100);

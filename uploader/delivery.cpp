@@ -7,6 +7,15 @@
 #include <utility>
 
 namespace agent {
+namespace {
+
+std::string WithRemedy(std::string text, const Reply& reply) {
+  const std::string_view remedy = Remedy(reply);
+  if (!remedy.empty()) text.append(". ").append(remedy);
+  return text;
+}
+
+}  // namespace
 
 Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff)
     : server_(std::move(server)), max_bytes_(max_bytes), backoff_(std::move(backoff)) {}
@@ -37,6 +46,7 @@ MonotonicTime Delivery::NextTry() const {
 
 std::shared_ptr<const Batch> Delivery::Take(WallTime now) {
   while (!queue_.empty() && now - queue_.front().batch->time > kMaxAge) {
+    if (counters_.last_error.empty()) counters_.last_error = "it is older than servers take";
     Lose(*queue_.front().batch);
     queue_.pop_front();
   }
@@ -79,8 +89,9 @@ std::optional<Notice> Delivery::Refused(const Reply& reply) {
   backoff_.Reset();
   next_try_ = MonotonicTime::min();
   if (!said_refused_.insert(reply.status).second) return std::nullopt;
-  return Notice{LogLevel::kWarn, fmt::format("{} refused a profile, which is lost: {}. {}", server_,
-                                             Describe(reply), Remedy(reply))};
+  return Notice{LogLevel::kWarn, WithRemedy(fmt::format("{} refused a profile, which is lost: {}",
+                                                        server_, Describe(reply)),
+                                            reply)};
 }
 
 std::optional<Notice> Delivery::Retry(const Reply& reply, MonotonicTime now) {
@@ -98,10 +109,14 @@ std::optional<Notice> Delivery::Retry(const Reply& reply, MonotonicTime now) {
   is_down_ = true;
   // The first time it is told; a server that comes and goes does not fill the screen.
   const LogLevel level = std::exchange(said_down_, true) ? LogLevel::kDebug : LogLevel::kWarn;
-  return Notice{
-      level,
-      fmt::format("profiles do not reach {}: {}. They are kept for a while and sent again. {}",
-                  server_, Describe(reply), Remedy(reply))};
+  return Notice{level, WithRemedy(fmt::format("cannot send to {}: {}; trying again", server_,
+                                              Describe(reply)),
+                                  reply)};
+}
+
+void Delivery::Hurry() {
+  next_try_ = MonotonicTime::min();
+  backoff_.Reset();
 }
 
 UploadCounters Delivery::Close() {

@@ -41,8 +41,8 @@ class Delivery {
   /// `server` is what messages call it. The queue holds at most `max_bytes` of bodies.
   Delivery(std::string server, std::size_t max_bytes, Backoff backoff);
 
-  /// Queues. What does not fit pushes out the oldest: the newest, which is always kept, says most about the program as it
-  /// is now. (Merging windows that were never sent instead belongs here.)
+  /// Queues. What does not fit pushes out the oldest: the newest, which is always kept, says most
+  /// about the program as it is now. (Merging windows that were never sent instead belongs here.)
   void Push(Batch batch);
 
   /// When the next try is due; MonotonicTime::max() when nothing is queued or one is under way.
@@ -53,8 +53,8 @@ class Delivery {
   /// The reply to what Take gave, and what to tell the user about it.
   [[nodiscard]] std::optional<Notice> Answer(const Reply& reply, MonotonicTime now);
 
-  /// The run is over: waits are cut short, every batch gets its try.
-  void Hurry() { next_try_ = MonotonicTime::min(); }
+  /// The run is over: the wait under way is cut short, later ones begin with the shortest.
+  void Hurry();
   [[nodiscard]] bool Idle() const { return queue_.empty() && !in_flight_; }
   /// Counts what is left as lost. Nothing may be called after it.
   [[nodiscard]] UploadCounters Close();

@@ -29,6 +29,14 @@ bool IsKey(std::string_view key) {
          std::ranges::all_of(key, [&](char c) { return is_letter(c) || is_digit(c); });
 }
 
+bool IsServiceName(std::string_view name) {
+  constexpr std::string_view kOthers = "_.-/";
+  return std::ranges::all_of(name, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           kOthers.contains(c);
+  });
+}
+
 std::string_view Trimmed(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
   while (text.ends_with(' ')) text.remove_suffix(1);
@@ -71,7 +79,10 @@ Result<ApplicationName> ParseApplicationName(std::string_view text) {
   ApplicationName name{.service = std::string(Trimmed(text.substr(0, brace))), .labels = {}};
   if (name.service.empty()) return Fail(Errc::kInvalid, "must not be empty");
   if (name.service.size() > kMaxValue) return Fail(Errc::kInvalid, "is longer than 2048 bytes");
-  if (!IsUtf8(name.service)) return Fail(Errc::kInvalid, "is not UTF-8");
+  if (!IsServiceName(name.service)) {
+    return Fail(Errc::kInvalid,
+                "may have letters, digits and _ . - / only, and labels in braces: name{key=value}");
+  }
   if (brace == std::string_view::npos) return name;
   std::string_view rest = Trimmed(text.substr(brace + 1));
   if (!rest.ends_with('}')) return Fail(Errc::kInvalid, "has a '{' without its '}' at the end");
@@ -86,22 +97,24 @@ Result<ApplicationName> ParseApplicationName(std::string_view text) {
 }
 
 Labels MakeLabels(std::string_view application_name, const Labels& tags, std::string_view host) {
+  const auto name = ParseApplicationName(application_name);
   std::map<std::string, std::string> labels;
-  if (const auto name = ParseApplicationName(application_name)) {
-    labels["service_name"] = name->service;
-    for (const auto& [key, value] : name->labels) labels[key] = value;
-  } else {
-    labels["service_name"] = ReplaceNonUtf8(application_name.substr(0, kMaxValue / 3));
-  }
-  if (!host.empty()) labels.try_emplace("hostname", ReplaceNonUtf8(host.substr(0, kMaxValue / 3)));
+  // Names of programs end up here too, and those may hold anything.
+  labels["service_name"] =
+      name ? name->service : ReplaceNonUtf8(application_name.substr(0, kMaxValue / 3));
+  if (!host.empty()) labels["hostname"] = ReplaceNonUtf8(host.substr(0, kMaxValue / 3));
   std::size_t left_out = 0;
-  for (const auto& [key, value] : tags) {
-    if (labels.size() < kMaxLabels || labels.contains(key)) {
-      labels[key] = value;
-    } else {
-      ++left_out;
+  const auto add = [&](const Labels& more) {
+    for (const auto& [key, value] : more) {
+      if (labels.size() < kMaxLabels || labels.contains(key)) {
+        labels[key] = value;
+      } else {
+        ++left_out;
+      }
     }
-  }
+  };
+  if (name) add(name->labels);
+  add(tags);
   if (left_out > 0) {
     LogWarn("{} tags are left out: a server takes {} labels at most", left_out, kMaxLabels);
   }

@@ -21,7 +21,8 @@ struct ApplicationName {
   Labels labels;
 };
 
-/// "name" or "name{key=value,...}", as the old agent took it. kInvalid as for tags.
+/// "name" or "name{key=value,...}", as the old agent took it; the name is of [A-Za-z0-9_.-/], what
+/// its server took. kInvalid as for tags.
 [[nodiscard]] Result<ApplicationName> ParseApplicationName(std::string_view text);
 
 /// service_name, what `application_name` carries in braces, hostname (what tells replicas apart:

@@ -13,7 +13,7 @@
 namespace agent {
 namespace {
 
-constexpr std::size_t kMaxShown = 300;
+constexpr std::size_t kMaxShown = 200;
 
 bool SpeaksConnect(const Reply& reply) {
   return reply.content_type.empty() || reply.content_type.starts_with("application/proto");

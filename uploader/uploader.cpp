@@ -76,6 +76,7 @@ void Run(const std::shared_ptr<Shared>& shared) {
   std::unique_lock lock(shared->mutex);
   while (!shared->closed && !(shared->finishing && shared->delivery.Idle())) {
     const MonotonicTime due = shared->delivery.NextTry();
+    if (due > shared->finish_deadline) break;  // nothing more would be sent until then
     if (due <= shared->clock.Now()) {
       SendNext(*shared, lock);
     } else if (due == MonotonicTime::max()) {

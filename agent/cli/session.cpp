@@ -131,6 +131,10 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     }
   }
   SayUpload(counters);
+  if (report.first_sample) {
+    LogInfo("the first sample was taken {} us after the start",
+            report.first_sample->count() / 1000);
+  }
   if (report.pauses.count() > 0) {
     LogInfo("{} threads were stopped for a moment: median {} us, 99 % {} us, longest {} us",
             report.pauses.count(), report.pauses.Quantile(0.5).count() / 1000,

@@ -12,10 +12,17 @@ namespace agent {
 namespace {
 
 constexpr std::size_t kMaxLine = 60'000;  // below the 65,536 at which the server's scanner gives up
+constexpr std::size_t kMaxName = 8'000;   // so that the leaf is never what is cut
 constexpr std::string_view kCut = "[cut]";
 
 std::string NameIn(const Frame& frame) {
   std::string name = frame.function->name.empty() ? "[unnamed]" : frame.function->name;
+  if (name.size() > kMaxName) {
+    // The end of a qualified name tells more; not within a character.
+    std::size_t cut = name.size() - kMaxName;
+    while (cut < name.size() && (static_cast<unsigned char>(name[cut]) & 0xc0) == 0x80) ++cut;
+    name = "..." + name.substr(cut);
+  }
   for (char& c : name) {
     if (c == ';') c = ':';
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';

@@ -171,10 +171,10 @@ class Encoder {
     }
     writer_.add_int64(
         kComment,
-        String(fmt::format("lost samples: torn {}, unreadable {}, not stopped in time {}; ticks "
-                           "left out {}; stacks cut {}, folded {}",
-                           losses.torn, losses.unreadable, losses.stop_timeout, losses.late_ticks,
-                           losses.truncated, losses.folded)));
+        String(fmt::format("lost samples: torn {}, unreadable {}, not stopped in time {}, not "
+                           "named in time {}; ticks left out {}; stacks cut {}, folded {}",
+                           losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped,
+                           losses.late_ticks, losses.truncated, losses.folded)));
   }
 
   const Profile& profile_;

@@ -3,10 +3,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cerrno>
 #include <string_view>
 
 #include "agent/base/unique_fd.h"
@@ -26,22 +27,41 @@ bool IsSpecial(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
 }
 
-std::string TemporaryBeside(const std::string& path) {
-  return fmt::format("{}.{}.tmp", path, ::getpid());
-}
+// A reader of a pipe that takes nothing for this long gets half a profile.
+constexpr int kPipeMilliseconds = 2000;
 
 Result<void> WriteAll(int fd, std::string_view text, const std::string& path) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0) return FailWrite(path);
-    text.remove_prefix(static_cast<std::size_t>(written));
+    if (written >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    pollfd ready{fd, POLLOUT, 0};
+    if (errno != EAGAIN || ::poll(&ready, 1, kPipeMilliseconds) == 0) return FailWrite(path);
   }
   return {};
 }
 
-// O_EXCL: never through a link that somebody has put there.
-UniqueFd Create(const std::string& path) {
-  return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+struct Temporary {
+  UniqueFd fd;
+  std::string path;
+};
+
+// A new file beside `path`. O_EXCL: never through a link that somebody has put there. What an
+// earlier run, which was killed, has left may have our name: in a container we always get the same
+// process id.
+Result<Temporary> CreateBeside(const std::string& path) {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    Temporary file;
+    file.path = fmt::format("{}.{}-{}.tmp", path, ::getpid(), i);
+    file.fd.Reset(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (file.fd.valid()) return file;
+    if (errno != EEXIST) break;
+  }
+  return FailWrite(path);
 }
 
 Result<void> WriteSpecial(const std::string& path, std::string_view text) {
@@ -69,10 +89,8 @@ Result<void> CheckProfileFile(const std::string& path) {
     }
     return ::access(path.c_str(), W_OK) == 0 ? Result<void>() : FailWrite(path);
   }
-  const std::string probe = TemporaryBeside(path);
-  const UniqueFd file = Create(probe);
-  if (!file.valid()) return FailWrite(path);
-  ::unlink(probe.c_str());
+  AGENT_TRY(const Temporary probe, CreateBeside(path));
+  ::unlink(probe.path.c_str());
   return {};
 }
 
@@ -82,12 +100,12 @@ Result<void> WriteProfileFile(const std::string& path, const Profile& profile) {
                                ? Gzip(EncodePprof(profile, {.sample_labels = true}))
                                : EncodeFolded(profile);
   if (IsSpecial(path)) return WriteSpecial(path, text);
-  const std::string temporary = TemporaryBeside(path);
-  const UniqueFd file = Create(temporary);
-  if (!file.valid()) return FailWrite(temporary);
-  Result<void> written = WriteAll(file.get(), text, path);
-  if (written && ::rename(temporary.c_str(), path.c_str()) != 0) written = FailWrite(path);
-  if (!written) ::unlink(temporary.c_str());
+  AGENT_TRY(Temporary file, CreateBeside(path));
+  Result<void> written = WriteAll(file.fd.get(), text, path);
+  // Some file systems say only here that there is no room.
+  if (::close(file.fd.Release()) != 0 && written) written = FailWrite(path);
+  if (written && ::rename(file.path.c_str(), path.c_str()) != 0) written = FailWrite(path);
+  if (!written) ::unlink(file.path.c_str());
   return written;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "agent/process/end_as.h"
@@ -16,6 +17,7 @@ namespace agent {
 namespace {
 
 constexpr Nanoseconds kFinishTime = std::chrono::seconds(1);
+constexpr int kStatusUnknown = 1;
 constexpr Nanoseconds kLauncherEndTime = std::chrono::milliseconds(200);
 
 // Such a signal asks most programs to end.
@@ -91,8 +93,9 @@ bool Keeper::IsForTarget(const siginfo_t& info) const {
 
 void Keeper::Order(const LauncherOrder& order) {
   if (link_.valid()) {
-    SendMessage(link_.get(), order);
-    return;
+    if (SendMessage(link_.get(), order)) return;
+    TakeReports();  // the launcher may have died since we last looked
+    if (link_.valid()) return;
   }
   // Ours to reap now, so its pid is its own.
   if (end_) return;
@@ -148,6 +151,13 @@ void Keeper::Reap() {
     } else if (WIFSTOPPED(status)) {
       stopped_by_ = WSTOPSIG(status);
     }
+  }
+  if (!link_.valid() && !end_ && ::kill(static_cast<pid_t>(program_.target), 0) != 0 &&
+      errno == ESRCH) {
+    // The launcher has reaped the program and died before it could say so: nobody knows its status.
+    end_ = LauncherReport{.kind = LauncherReport::Kind::kExited,
+                          .status = W_EXITCODE(kStatusUnknown, 0),
+                          .tree_cpu_ns = -1};
   }
 }
 

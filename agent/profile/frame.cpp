@@ -6,6 +6,9 @@
 namespace agent {
 namespace {
 
+// Markers are needed in a full table too; a program can look like one (a function without a file),
+// so their room is bounded as well.
+constexpr std::size_t kBytesForMarkers = 1u << 20;
 constexpr std::size_t kBytesPerEntry = sizeof(Function) + 64;  // with its place in the index
 
 void Mix(std::size_t value, std::size_t& hash) {
@@ -29,7 +32,8 @@ const Function* FunctionTable::Intern(std::string_view name, std::string_view fi
   const auto found = index_.find({name, file, start_line});
   if (found != index_.end()) return found->second;
   constexpr std::string_view kFull = "[too many functions]";
-  if (bytes_ > kMaxBytes && name != kFull && !file.empty()) return Marker(kFull);
+  const std::size_t room = kMaxBytes + (file.empty() ? kBytesForMarkers : 0);
+  if (bytes_ > room && name != kFull) return Marker(kFull);
   bytes_ += kBytesPerEntry + name.size() + file.size();
   const Function& function = functions_.emplace_back(
       Function{.name = std::string(name), .file = std::string(file), .start_line = start_line});

@@ -11,7 +11,9 @@
 namespace agent {
 namespace {
 
-constexpr std::size_t kMaxName = 60;
+// With the figures in front a line has at most 110 columns or so.
+constexpr std::size_t kMaxName = 40;
+constexpr std::size_t kMaxFile = 36;
 
 struct Cost {
   const Function* function = nullptr;
@@ -42,32 +44,55 @@ std::vector<Cost> CostsByFunction(const Profile& profile) {
   return sorted;
 }
 
-// Control characters of a hostile name must not reach the terminal; the end of a long one tells
-// more than its start.
-std::string Shown(std::string_view name) {
+bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+// Control characters of a hostile name must not reach the terminal: C0, DEL and C1 (U+0080 to
+// U+009F, of which some terminals take U+009B as the start of a command).
+std::string Printable(std::string_view name) {
   std::string text;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    text.push_back(byte < 0x20 || byte == 0x7f ? '?' : c);
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    const auto next = i + 1 < name.size() ? static_cast<unsigned char>(name[i + 1]) : 0;
+    const bool is_c1 = byte == 0xc2 && next < 0xa0;
+    text.push_back(byte < 0x20 || byte == 0x7f || is_c1 ? '?' : name[i]);
+    if (is_c1) ++i;
   }
-  if (text.size() <= kMaxName) return text;
-  std::size_t cut = text.size() - kMaxName;
-  while (cut < text.size() && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) ++cut;
+  return text;
+}
+
+// The last `width` characters, with a mark if there were more: the end of a long name tells more
+// than its start.
+std::string Fitted(std::string_view name, std::size_t width) {
+  std::string text = Printable(name);
+  auto characters = static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return !IsContinuation(c); }));
+  if (characters <= width) return text;
+  std::size_t cut = 0;
+  for (; cut < text.size(); ++cut) {
+    if (IsContinuation(text[cut])) continue;
+    if (characters < width) break;
+    --characters;
+  }
   return "…" + text.substr(cut);
+}
+
+std::string Header(const Profile& profile, const SampleValue& total) {
+  std::string text = fmt::format("agent: {} samples, {:.2f} s of CPU in {:.2f} s", total.count,
+                                 static_cast<double>(total.cpu_ns) / 1e9,
+                                 static_cast<double>(profile.duration().count()) / 1e9);
+  const LossCounters& losses = profile.losses();
+  if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
+  if (losses.late_ticks > 0) text += fmt::format(", {} ticks left out", losses.late_ticks);
+  if (losses.truncated > 0) text += fmt::format(", {} stacks cut", losses.truncated);
+  if (losses.folded > 0) text += fmt::format(", {} stacks folded", losses.folded);
+  return text + "\n";
 }
 
 }  // namespace
 
 std::string FormatSummary(const Profile& profile, std::size_t max_functions) {
   const SampleValue total = profile.Total();
-  const double seconds = static_cast<double>(profile.duration().count()) / 1e9;
-  const double cpu = static_cast<double>(total.cpu_ns) / 1e9;
-  std::string text =
-      fmt::format("agent: {} samples, {:.2f} s of CPU in {:.2f} s", total.count, cpu, seconds);
-  const LossCounters& losses = profile.losses();
-  if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
-  if (losses.truncated > 0) text += fmt::format(", {} stacks cut", losses.truncated);
-  text += "\n";
+  std::string text = Header(profile, total);
   if (total.cpu_ns <= 0) return text;
   text += "    self    total   CPU s  function\n";
   const std::vector<Cost> costs = CostsByFunction(profile);
@@ -75,10 +100,12 @@ std::string FormatSummary(const Profile& profile, std::size_t max_functions) {
     return 100.0 * static_cast<double>(ns) / static_cast<double>(total.cpu_ns);
   };
   for (const Cost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
-    text += fmt::format("{:6.2f} % {:6.2f} % {:7.2f}  {}", share(cost.self), share(cost.total),
-                        static_cast<double>(cost.self) / 1e9, Shown(cost.function->name));
+    text +=
+        fmt::format("{:6.2f} % {:6.2f} % {:7.2f}  {}", share(cost.self), share(cost.total),
+                    static_cast<double>(cost.self) / 1e9, Fitted(cost.function->name, kMaxName));
     if (!cost.function->file.empty()) {
-      text += fmt::format(" ({}:{})", Shown(cost.function->file), cost.function->start_line);
+      text +=
+          fmt::format(" ({}:{})", Fitted(cost.function->file, kMaxFile), cost.function->start_line);
     }
     text += "\n";
   }

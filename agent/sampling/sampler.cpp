@@ -127,6 +127,9 @@ SamplerReport Sampler::Run() {
   if (start_.go >= 0) ::close(start_.go);  // the program may start
   while (WaitForTick() == Wake::kTick) {
     Tick();
+    if (!first_sample_ && start_.page->samples_taken.load(std::memory_order_relaxed) > 0) {
+      first_sample_ = clock_.Now();
+    }
     context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
     BoundWindow();
     if (clock_.Now() >= window_end_) CutWindow(false);
@@ -138,6 +141,7 @@ SamplerReport Sampler::Run() {
   report.stacks = context_.stacks;
   report.trouble = context_.trouble;
   report.pauses = tracer_.pauses();
+  if (first_sample_) report.first_sample = *first_sample_ - begin;
   return report;
 }
 

@@ -35,6 +35,8 @@ struct SamplerReport {
   std::uint64_t stacks = 0;  ///< Samples with frames of a runtime that we know.
   std::string trouble;  ///< The first reason why a process was not profiled; "" if there was none.
   PauseHistogram pauses;
+  std::optional<Nanoseconds>
+      first_sample;              ///< After the program was let go; nothing: there was none.
   MonotonicTime finish_ordered;  ///< When the program had ended, or the run was told to.
 };
 
@@ -76,6 +78,7 @@ class Sampler {
   UniqueFd child_signal_;  // signalfd for SIGCHLD
   std::unordered_map<Pid, std::unique_ptr<ProcessSampler>> processes_;
   const Function* other_stacks_ = nullptr;  // the marker of folded stacks
+  std::optional<MonotonicTime> first_sample_;
   MonotonicTime window_end_;
   MonotonicTime run_end_;
   Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended

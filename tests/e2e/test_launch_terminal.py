@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 
-from launching import AGENT, LaunchTest, is_gone, wait_until
+from launching import AGENT, LaunchTest, is_gone, state_of, wait_until
 from terminal import PROMPT, Shell
 
 READS = "echo ready; read line; echo got-$line; exit $line"
@@ -86,6 +86,8 @@ class Terminal(LaunchTest):
                 shell.expect(re.escape(PROMPT))
                 shell.type("fg\n")
                 shell.expect(r"\(continued\)")
+                # bash takes a job for running that stops again before bash waits for it (agent or not).
+                wait_until(lambda s=shell: state_of(s.pid) == "S", "the shell to wait for its job")
             shell.type("7\n")
             shell.expect("got 7")
             self.assertEqual(shell.status(), 7)

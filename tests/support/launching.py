@@ -90,6 +90,9 @@ class Run:
     def kill(self):
         if self.popen.poll() is None:
             self.popen.kill()
+            # Without its launcher the program would live on, and hold the pipes.
+            if self.target and is_gone(self.launcher) and not is_gone(self.target):
+                os.kill(self.target, signal.SIGKILL)
         self.popen.communicate()
 
 

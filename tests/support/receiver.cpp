@@ -2,13 +2,13 @@
 // A Pyroscope server for tests: takes profiles on the paths of the real one, by its rules, answers
 // as it does, and shows faults on demand.
 //
-// usage: receiver [--host ADDRESS] [--port N] [--tls-cert FILE --tls-key FILE] [--fault KIND
-// [--fault-count N]]
+// usage: receiver [--host ADDRESS] [--port N] [--tls-cert FILE --tls-key FILE]
+//                 [--fault KIND [--fault-count N]]
 //
 // Prints "listening PORT". KIND: refuse (the connection is reset), hang (no answer), cut (half an
-// answer), drip (an answer that never ends), slow:MS (an answer after MS milliseconds), redirect,
-// page (a web page, with status 200), or a status such as 429 or 500. --fault-count: for the first
-// N requests only (default: for all).
+// answer), lost (the profile is taken, the answer is lost), drip (an answer that never ends),
+// slow:MS (an answer after MS milliseconds), redirect, page (a web page, with status 200), or a
+// status such as 429 or 500. --fault-count: for the first N requests only (default: for all).
 //
 // GET /test/received: every push request as a JSON array. POST /test/fault?kind=KIND&count=N: from
 // now on; no kind: none.
@@ -104,12 +104,15 @@ void Cut(httplib::Response& response) {
                                 });
 }
 
+bool IsSlow(const std::string& fault) { return fault == "slow" || fault.starts_with("slow:"); }
+
 // True if the request has got its answer.
 bool ShowFault(const std::string& fault, State& state, const httplib::Request& request,
                httplib::Response& response) {
-  if (fault.empty()) return false;
-  if (fault.starts_with("slow:")) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(fault.c_str() + 5)));
+  if (fault.empty() || fault == "lost") return false;
+  if (IsSlow(fault)) {
+    const int ms = fault == "slow" ? 2000 : std::atoi(fault.c_str() + 5);
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
     return false;
   }
   if (fault == "refuse") {
@@ -122,7 +125,7 @@ bool ShowFault(const std::string& fault, State& state, const httplib::Request& r
   } else if (fault == "drip") {
     Drip(response);
   } else if (fault == "redirect") {
-    response.status = 307;
+    response.status = 302;
     response.set_header("Location", "http://elsewhere.invalid/");
   } else if (fault == "page") {
     response.set_content("<html>Welcome</html>", "text/html");
@@ -183,11 +186,12 @@ void Serve(httplib::Server& server, State& state) {
   const auto handle = [&state](Verdict (*judge)(const httplib::Request&), const char* type) {
     return [&state, judge, type](const httplib::Request& request, httplib::Response& response) {
       const std::string fault = state.TakeFault();
-      const bool goes_on = fault.empty() || fault.starts_with("slow:");
+      const bool goes_on = fault.empty() || fault == "lost" || fault.starts_with("slow:");
       if (!goes_on) state.Record(Describe(request, fault));
       if (ShowFault(fault, state, request, response)) return;
       const Verdict verdict = judge(request);
       state.Record(Describe(request, fault), verdict);
+      if (fault == "lost") ResetConnection(request.remote_port);
       if (verdict.status != 200) {
         AnswerError(verdict.status, verdict.code, verdict.message, response);
       } else {

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kMaxBytes = 4u << 20;
 constexpr std::size_t kMaxSamples = 16'000;
 constexpr std::size_t kMaxSampleLabels = 100;
-constexpr std::size_t kMaxDepth = 1000;
+constexpr std::size_t kMaxDepth = 1000;  // deeper ones are cut at the leaf
 
 struct Broken {
   std::string rule;
@@ -230,6 +230,10 @@ const std::string& StringOf(const Message& message, std::int64_t index) {
   return message.strings[static_cast<std::size_t>(index)];
 }
 
+std::string TypeOf(const Message& message, const ValueType& type) {
+  return StringOf(message, type.type) + "/" + StringOf(message, type.unit);
+}
+
 void CheckTypes(const Message& message) {
   if (message.strings.empty() || !message.strings[0].empty()) {
     throw Broken{"the string table does not begin with an empty string"};
@@ -237,20 +241,18 @@ void CheckTypes(const Message& message) {
   for (const std::string& text : message.strings) {
     if (!agent::IsUtf8(text)) throw Broken{"invalid utf8 in the string table"};
   }
-  std::vector<std::string> types;
+  if (message.types.empty()) throw Broken{"there is no sample type"};
   for (const ValueType& type : message.types) {
-    types.push_back(StringOf(message, type.type) + "/" + StringOf(message, type.unit));
-    if (types.back().find('-') != std::string::npos) throw Broken{"a sample type contains '-'"};
+    if (TypeOf(message, type).find('-') != std::string::npos) {
+      throw Broken{"a sample type contains '-'"};
+    }
   }
-  if (types != std::vector<std::string>{"cpu/nanoseconds", "samples/count"}) {
-    throw Broken{fmt::format("the sample types are {}", fmt::join(types, ", "))};
-  }
-  if (!message.has_period_type || StringOf(message, message.period_type.type) != "cpu" ||
-      StringOf(message, message.period_type.unit) != "nanoseconds") {
-    throw Broken{"the period type is not cpu/nanoseconds"};
+  // Without it Pyroscope takes the profile, as one of another type.
+  if (!message.has_period_type || TypeOf(message, message.period_type) == "/") {
+    throw Broken{"there is no period type"};
   }
   if (message.period <= 0) throw Broken{"there is no period"};
-  if (StringOf(message, message.default_type) != "cpu") throw Broken{"the default type is not cpu"};
+  StringOf(message, message.default_type);
 }
 
 const std::string& NameOf(const Message& message, std::uint64_t function) {
@@ -262,12 +264,27 @@ const std::string& NameOf(const Message& message, std::uint64_t function) {
   return StringOf(message, found->second[0]);
 }
 
+// Also of those that no sample has.
+void CheckLocations(const Message& message) {
+  for (const auto& [id, functions] : message.locations) {
+    for (const std::uint64_t function : functions) NameOf(message, function);
+  }
+}
+
+// The sample's value of the first type with this name; 0 when there is none.
+std::int64_t ValueOf(const Message& message, const Sample& sample, std::string_view type) {
+  for (std::size_t i = 0; i < message.types.size(); ++i) {
+    if (StringOf(message, message.types[i].type) == type) return sample.values[i];
+  }
+  return 0;
+}
+
 void AddSample(const Message& message, const Sample& sample, PprofSummary& summary) {
   if (sample.values.size() != message.types.size()) {
     throw Broken{"a sample's values are not as many as the sample types"};
   }
   if (sample.labels.size() > kMaxSampleLabels) throw Broken{"a sample has more than 100 labels"};
-  if (sample.locations.size() > kMaxDepth) throw Broken{"a stack is deeper than 1000"};
+  if (sample.locations.size() > kMaxDepth) ++summary.deep_stacks;
   for (const std::int64_t value : sample.values) {
     if (value < 0) throw Broken{"a sample's value is negative"};
   }
@@ -277,7 +294,8 @@ void AddSample(const Message& message, const Sample& sample, PprofSummary& summa
     StringOf(message, label.unit);
   }
   summary.sample_labels += sample.labels.size();
-  const Values values{.samples = sample.values[1], .cpu_ns = sample.values[0]};
+  const Values values{.samples = ValueOf(message, sample, "samples"),
+                      .cpu_ns = ValueOf(message, sample, "cpu")};
   std::set<std::string> names;
   for (const std::uint64_t id : sample.locations) {
     const auto found = message.locations.find(id);
@@ -297,10 +315,14 @@ PprofSummary Check(std::string_view data) {
   const Message message = Read(data);
   CheckTypes(message);
   if (message.samples.size() > kMaxSamples) throw Broken{"the profile has more than 16000 samples"};
-  PprofSummary summary{.time_ns = message.time,
-                       .duration_ns = message.duration,
-                       .period = message.period,
-                       .sample_count = message.samples.size()};
+  PprofSummary summary;
+  summary.time_ns = message.time;
+  summary.duration_ns = message.duration;
+  summary.period = message.period;
+  summary.sample_count = message.samples.size();
+  for (const ValueType& type : message.types) summary.types.push_back(TypeOf(message, type));
+  summary.period_type = TypeOf(message, message.period_type);
+  CheckLocations(message);
   if (message.duration <= 0) throw Broken{"there is no duration"};
   for (const Sample& sample : message.samples) AddSample(message, sample, summary);
   for (const std::int64_t comment : message.comments) {

@@ -22,7 +22,10 @@ struct PprofSummary {
   std::int64_t time_ns = 0;
   std::int64_t duration_ns = 0;
   std::int64_t period = 0;
+  std::vector<std::string> types;  ///< "cpu/nanoseconds"
+  std::string period_type;
   std::size_t sample_count = 0;  ///< Of Sample messages.
+  std::size_t deep_stacks = 0;   ///< Those that the server would cut.
   Values total;
   std::map<std::string, Values>
       functions;  ///< By name, with what they called; recursion counts once.

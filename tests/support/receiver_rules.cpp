@@ -216,7 +216,8 @@ Verdict JudgeIngestFolded(std::string_view name, std::string_view body, std::int
   if (dot != std::string_view::npos) bare.erase(dot, 4);
   auto labels = ParseName(bare);
   if (!labels) return Invalid(labels.error());
-  PprofSummary summary{.time_ns = from * kSecond};
+  PprofSummary summary;
+  summary.time_ns = from * kSecond;
   while (!body.empty()) {
     const std::string_view line = body.substr(0, body.find('\n'));
     body.remove_prefix(std::min(line.size() + 1, body.size()));

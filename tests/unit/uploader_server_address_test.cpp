@@ -71,11 +71,29 @@ TEST_CASE("Server addresses: user and password") {
 }
 
 TEST_CASE("Server addresses: anything else is refused") {
-  for (const char* text :
-       {"", "pyroscope", "pyroscope:4040", "//h", "ftp://h", "http:/h", "http://", "http:///x",
-        "http://:4040", "http://h:", "http://h:0", "http://h:65536", "http://h:-1", "http://h:+1",
-        "http://h:4040x", "http://h:99999999999", "http://h/?a=b", "http://h/#x", "http://h /x",
-        "http://h/\r\nX: y", "http://h\n", "http://h/\xff", "http://h,i"}) {
+  for (const char* text : {"",
+                           "pyroscope",
+                           "pyroscope:4040",
+                           "//h",
+                           "ftp://h",
+                           "http:/h",
+                           "http://",
+                           "http:///x",
+                           "http://:4040",
+                           "http://h:",
+                           "http://h:0",
+                           "http://h:65536",
+                           "http://h:-1",
+                           "http://h:+1",
+                           "http://h:4040x",
+                           "http://h:99999999999",
+                           "http://h/?a=b",
+                           "http://h/#x",
+                           "http://h /x",
+                           "http://h/\r\nX: y",
+                           "http://h\n",
+                           "http://h/\xff",
+                           "http://h,i"}) {
     INFO(text);
     CHECK(IsInvalid(text));
   }
@@ -84,9 +102,9 @@ TEST_CASE("Server addresses: anything else is refused") {
 }
 
 TEST_CASE("Server addresses: no text repeats a password") {
-  for (const char* text : {"ftp://u:s3cret@h", "http://u:s3cret@h:0", "http://u:s3cret%zz@h",
-                           "http://u:s3cret@", "http://u:s3cret@h?x", "http://u:s3cret@[x]",
-                           "http://u:s3cret@h\n", "u:s3cret@h"}) {
+  for (const char* text :
+       {"ftp://u:s3cret@h", "http://u:s3cret@h:0", "http://u:s3cret%zz@h", "http://u:s3cret@",
+        "http://u:s3cret@h?x", "http://u:s3cret@[x]", "http://u:s3cret@h\n", "u:s3cret@h"}) {
     INFO(text);
     const auto address = ParseServerAddress(text);
     REQUIRE_FALSE(address);
