@@ -86,6 +86,15 @@ class SocketHandle {
   bool was_set_ = false;
 };
 
+// Newer cpp-httplib (0.18, Debian 13) has an error of its own for a certificate of another name.
+template <typename HttplibError>
+bool IsCertificateError(HttplibError error) {
+  if constexpr (requires { HttplibError::SSLServerHostnameVerification; }) {
+    if (error == HttplibError::SSLServerHostnameVerification) return true;
+  }
+  return error == HttplibError::SSLServerVerification;
+}
+
 class HttpTransport final : public Transport {
  public:
   explicit HttpTransport(ServerAddress address) : address_(std::move(address)) {}
@@ -187,7 +196,7 @@ class HttpTransport final : public Transport {
     if (error == httplib::Error::SSLLoadingCerts) {
       return "the certificate authorities cannot be read (SSL_CERT_FILE, SSL_CERT_DIR)";
     }
-    if (error == httplib::Error::SSLServerVerification) return CertificateTrouble();
+    if (IsCertificateError(error)) return CertificateTrouble();
     if (error == httplib::Error::Write) return "the connection broke while sending";
     return "no answer, or one that was cut or came too late";
   }

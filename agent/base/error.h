@@ -37,8 +37,8 @@ struct Error {
 template <typename T>
 using Result = std::expected<T, Error>;
 
-/// An error from `errno` as it stands now: ESRCH is kGone, EPERM and EACCES are kNotPermitted, EFAULT
-/// and EIO kUnreadable, anything else kSystem.
+/// An error from `errno` as it stands now: ESRCH is kGone, EPERM and EACCES are kNotPermitted,
+/// EFAULT and EIO kUnreadable, anything else kSystem.
 [[nodiscard]] Error ErrnoError(std::string_view what, std::string detail = {});
 
 /// The same as a value to return: `return Fail(Errc::kMalformed, "string too long");`
@@ -58,17 +58,18 @@ using Result = std::expected<T, Error>;
 #define AGENT_CONCAT_INNER(a, b) a##b
 #define AGENT_CONCAT(a, b) AGENT_CONCAT_INNER(a, b)
 
-/// AGENT_TRY(const auto value, Function()); returns the error from the enclosing function, or declares `value`.
+/// AGENT_TRY(const auto value, Function()); returns the error from the enclosing function, or
+/// declares `value`.
 #define AGENT_TRY(declaration, expression) \
   AGENT_TRY_IMPL(AGENT_CONCAT(agent_result_, __COUNTER__), declaration, expression)
-#define AGENT_TRY_IMPL(result, declaration, expression)               \
-  auto result = (expression);                                         \
-  if (!result) return std::unexpected(std::move(result).error());     \
+#define AGENT_TRY_IMPL(result, declaration, expression)           \
+  auto result = (expression);                                     \
+  if (!result) return std::unexpected(std::move(result).error()); \
   declaration = *std::move(result)
 
 /// The same for Result<void>.
-#define AGENT_CHECK_OK(expression)                                            \
-  do {                                                                        \
-    auto agent_status = (expression);                                         \
+#define AGENT_CHECK_OK(expression)                                              \
+  do {                                                                          \
+    auto agent_status = (expression);                                           \
     if (!agent_status) return std::unexpected(std::move(agent_status).error()); \
   } while (false)

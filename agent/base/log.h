@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's own lines: to stderr, one write(2) each, with the prefix "agent: ". Nothing of ours ever
-// goes to stdout. Safe from every thread and in a forked child.
+// The agent's own lines: to stderr, one write(2) each, with the prefix "agent: ". Nothing of ours
+// ever goes to stdout. Safe from every thread and in a forked child.
 #pragma once
 
 #include <fmt/format.h>

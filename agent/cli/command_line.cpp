@@ -61,7 +61,7 @@ struct Parser {
       if (!BelongsTo(option, command)) continue;
       const std::string name(option.name);
       std::string flags = "--" + name;
-      if (name == "output") flags = "-o," + flags;
+      if (name == "output") flags += ",-o";
       std::string help(option.help);
       if (!option.environment.empty()) help += fmt::format(" [{}]", option.environment);
       CLI::Option* added = app.add_option(flags, values[name], help);
@@ -148,9 +148,7 @@ Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) 
         Usage(line.command) + "\n" + help.substr(std::min(help.find("Options:"), help.size()));
     return line;
   } catch (const CLI::ExtrasError&) {
-    std::string unknown;
-    for (const std::string& flag : parser.app.remaining())
-      unknown += (unknown.empty() ? "" : " ") + flag;
+    const std::string unknown = fmt::format("{}", fmt::join(parser.app.remaining(), " "));
     return Fail(Errc::kInvalid, "unknown flag",
                 fmt::format("{} (agent {} --help lists them)", unknown, first));
   } catch (const CLI::ParseError& error) {

@@ -54,6 +54,7 @@ std::string DefaultFile(const std::string& application) {
 // The program in our place, as if we had not been called.
 [[noreturn]] void ExecInPlace(const std::vector<std::string>& program) {
   std::vector<char*> arguments;
+  arguments.reserve(program.size() + 1);
   // execvp does not change the strings.
   for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -87,7 +88,7 @@ bool PlanOutput(SessionPlan& plan) {
   return true;
 }
 
-[[noreturn]] void RunExec(CommandLine line, SessionPlan plan) {
+[[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
     ExecInPlace(line.program);
   }
@@ -116,7 +117,7 @@ bool PlanOutput(SessionPlan& plan) {
 }
 
 [[noreturn]] void Main(const std::vector<std::string>& arguments) {
-  Result<CommandLine> line = ParseCommandLine(arguments);
+  const Result<CommandLine> line = ParseCommandLine(arguments);
   if (!line) {
     LogError("{}", line.error().Message());
     std::exit(kUsageError);
@@ -138,11 +139,16 @@ bool PlanOutput(SessionPlan& plan) {
       std::exit(kUsageError);
     }
   }
-  if (line->command == Command::kExec) RunExec(*std::move(line), std::move(plan));
+  if (line->command == Command::kExec) RunExec(*line, std::move(plan));
   RunConnect(*line, std::move(plan));
 }
 
 }  // namespace
 }  // namespace agent
 
-int main(int argc, char** argv) { agent::Main(std::vector<std::string>(argv + 1, argv + argc)); }
+// Without memory there is nothing left to do but end.
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
+  agent::Main(arguments);
+}

@@ -59,9 +59,9 @@ Result<Temporary> CreateBeside(const std::string& path) {
     file.path = fmt::format("{}.{}-{}.tmp", path, ::getpid(), i);
     file.fd.Reset(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (file.fd.valid()) return file;
-    if (errno != EEXIST) break;
+    if (errno != EEXIST) return FailWrite(path);
   }
-  return FailWrite(path);
+  return Fail(Errc::kLimit, "cannot write the profile, too many temporary files beside it", path);
 }
 
 Result<void> WriteSpecial(const std::string& path, std::string_view text) {

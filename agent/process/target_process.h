@@ -22,10 +22,10 @@ class TargetProcess {
   [[nodiscard]] virtual ProcessMemory& memory() = 0;
   /// The mappings as they are now.
   virtual Result<std::vector<Mapping>> ReadMappings() = 0;
-  /// Opens the file behind a file-backed mapping, read-only. The file belongs to the target's world:
-  /// it is opened below /proc/PID/root without following links out of it, is a regular file, and has
-  /// the mapping's device and inode (else kUnreadable: deleted or replaced since). Its content may
-  /// change while it is read: use pread, not mmap.
+  /// Opens the file behind a file-backed mapping, read-only. The file belongs to the target's
+  /// world: it is opened below /proc/PID/root without following links out of it, is a regular file,
+  /// and has the mapping's device and inode (else kUnreadable: deleted or replaced since). Its
+  /// content may change while it is read: use pread, not mmap.
   virtual Result<UniqueFd> OpenMappedFile(const Mapping& mapping) = 0;
 };
 

@@ -135,9 +135,9 @@ void Profile::FoldRarestStacks(std::size_t bytes, const Function* folded) {
       bytes / 2 * stacks_.size() / std::max<std::size_t>(1, ApproximateBytes());
   std::vector<bool> is_kept(stacks_.size());
   while (keep < cost.size() && keep < share) {
-    is_kept[Index(cost[keep].second)] = true;
     frames += stacks_[Index(cost[keep].second)].size;
     if (frames * sizeof(Frame) > bytes / 2) break;
+    is_kept[Index(cost[keep].second)] = true;
     ++keep;
   }
   const Frame marker{.function = folded, .line = 0};

@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <map>
 #include <memory>
 #include <string>
@@ -247,7 +248,12 @@ int Main(std::map<std::string, std::string> options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options;
-  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
-  return Main(std::move(options));
+  try {
+    std::map<std::string, std::string> options;
+    for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
+    return Main(std::move(options));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "receiver: %s\n", error.what());
+    return 1;
+  }
 }

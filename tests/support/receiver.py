@@ -15,14 +15,14 @@ PUSH = "/push.v1.PusherService/Push"
 
 
 class Receiver:
-    """A server of its own process on a port of 127.0.0.1, until `stop`.
+    """A server of its own process on a port of `host`, until `stop`.
 
     Requests are dicts as receiver_state.cpp writes them; profiles are those of all requests in the order of arrival.
     """
 
-    def __init__(self, port=0, certificate=None, key=None, fault=None, count=None):
+    def __init__(self, port=0, certificate=None, key=None, fault=None, count=None, host="127.0.0.1"):
         self.tls = certificate is not None
-        command = [str(PROGRAM), "--port", str(port)]
+        command = [str(PROGRAM), "--host", host, "--port", str(port)]
         if self.tls:
             command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
         if fault is not None:
@@ -35,7 +35,8 @@ class Receiver:
             self.stop()
             raise RuntimeError(f"{PROGRAM} does not listen: {line!r}")
         self.port = int(line.split()[1])
-        self.address = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
 
     def __enter__(self):
         return self

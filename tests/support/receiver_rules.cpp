@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kMaxLabels = 30;
 constexpr std::size_t kMaxName = 1024;
 constexpr std::size_t kMaxValue = 2048;
-constexpr std::size_t kMaxLine = 64 * 1024;  // bufio.Scanner's
+constexpr std::size_t kMaxLine = 64u << 10;  // bufio.Scanner's
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 Verdict Refusal(int status, std::string code, std::string message) {
