@@ -35,6 +35,7 @@ std::vector<Cost> CostsByFunction(const Profile& profile) {
     }
   }
   std::vector<Cost> sorted;
+  sorted.reserve(costs.size());
   for (const auto& [function, cost] : costs) sorted.push_back(cost);
   std::ranges::sort(sorted, [](const Cost& a, const Cost& b) {
     if (a.self != b.self) return a.self > b.self;
