@@ -2,10 +2,8 @@
 #include "agent/process/supervised_sampler.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/process/capabilities.h"
 #include "agent/process/own_fd.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/seqpacket.h"
@@ -28,13 +27,6 @@ constexpr Nanoseconds kFirstRestartDelay = std::chrono::seconds(1);
 // SIGKILL does not end a process in an uninterruptible call; the program's status does not wait for
 // it.
 constexpr Nanoseconds kDeathTakes = std::chrono::milliseconds(500);
-
-bool HasPtraceCapability() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data{};
-  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
-  return (data[0].effective & (1u << CAP_SYS_PTRACE)) != 0;
-}
 
 // A new sampler is no ancestor of the program: Yama scope 1 wants the capability then.
 bool MayAttachToStrangers() {

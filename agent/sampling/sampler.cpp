@@ -2,14 +2,12 @@
 #include "agent/sampling/sampler.h"
 
 #include <fmt/format.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/process/capabilities.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
 
@@ -30,13 +29,6 @@ constexpr std::size_t kMaxWindowBytes = 16u << 20;
 // A thread that is about to stop is freed by SIGCHLD; the watchdog wants a sign of life more often
 // than once a second.
 constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
-
-bool HasPtraceCapability() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data{};
-  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
-  return (data[0].effective & (1u << CAP_SYS_PTRACE)) != 0;
-}
 
 // A process that has ended and is not reaped yet has threads no more.
 bool IsAlive(Pid pid) {
