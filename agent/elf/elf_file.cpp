@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/elf/elf_file.h"
 
+#include <fcntl.h>
 #include <gelf.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace agent {
 namespace {
 
 constexpr std::uint64_t kPageMask = 4095;
+constexpr std::size_t kMaxBuildId = 64;
+constexpr std::uint64_t kMaxDecompressed = 1u << 30;
 
 std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr& header,
                                      std::string_view name) {
@@ -26,30 +32,76 @@ std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr
   return std::nullopt;
 }
 
+ElfSegment SegmentOf(const GElf_Phdr& header) {
+  return {.offset = FileOffset{header.p_offset},
+          .address = ElfAddress{header.p_vaddr},
+          .file_size = header.p_filesz,
+          .memory_size = header.p_memsz,
+          .executable = (header.p_flags & PF_X) != 0};
+}
+
+// The build id in a list of notes; "" when there is none.
+std::string BuildIdIn(Elf_Data* data) {
+  std::size_t position = 0;
+  GElf_Nhdr note;
+  std::size_t name = 0;
+  std::size_t description = 0;
+  while ((position = ::gelf_getnote(data, position, &note, &name, &description)) > 0) {
+    const auto* bytes = static_cast<const char*>(data->d_buf);
+    if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof("GNU") ||
+        std::string_view(bytes + name, sizeof("GNU")) != std::string_view("GNU", sizeof("GNU")) ||
+        note.n_descsz > kMaxBuildId) {
+      continue;
+    }
+    std::string text;
+    for (std::size_t i = 0; i < note.n_descsz; ++i) {
+      const auto byte = static_cast<unsigned char>(bytes[description + i]);
+      text.push_back("0123456789abcdef"[byte >> 4]);
+      text.push_back("0123456789abcdef"[byte & 15]);
+    }
+    return text;
+  }
+  return {};
+}
+
 }  // namespace
 
 void ElfFile::ElfEnd::operator()(Elf* elf) const { ::elf_end(elf); }
 
-ElfFile::ElfFile(UniqueFd file, std::unique_ptr<Elf, ElfEnd> elf)
-    : file_(std::move(file)), elf_(std::move(elf)) {}
+ElfFile::ElfFile(UniqueFd file, std::shared_ptr<const std::vector<std::byte>> bytes,
+                 std::unique_ptr<Elf, ElfEnd> elf)
+    : file_(std::move(file)), bytes_(std::move(bytes)), elf_(std::move(elf)) {}
 
 Result<ElfFile> ElfFile::Open(UniqueFd file) {
   ::elf_version(EV_CURRENT);
   std::unique_ptr<Elf, ElfEnd> elf(::elf_begin(file.get(), ELF_C_READ, nullptr));
+  return Make(std::move(file), nullptr, std::move(elf));
+}
+
+Result<ElfFile> ElfFile::OpenBytes(std::shared_ptr<const std::vector<std::byte>> bytes) {
+  ::elf_version(EV_CURRENT);
+  // libelf does not write to it: only elf_update would.
+  auto* image = reinterpret_cast<char*>(const_cast<std::byte*>(bytes->data()));
+  std::unique_ptr<Elf, ElfEnd> elf(::elf_memory(image, bytes->size()));
+  return Make(UniqueFd(), std::move(bytes), std::move(elf));
+}
+
+Result<ElfFile> ElfFile::Make(UniqueFd file, std::shared_ptr<const std::vector<std::byte>> bytes,
+                              std::unique_ptr<Elf, ElfEnd> elf) {
   if (!elf || ::elf_kind(elf.get()) != ELF_K_ELF || ::gelf_getclass(elf.get()) != ELFCLASS64) {
     return Fail(Errc::kMalformed, "not a 64-bit ELF file");
   }
-  ElfFile result(std::move(file), std::move(elf));
+  ElfFile result(std::move(file), std::move(bytes), std::move(elf));
+  GElf_Ehdr header;
+  if (::gelf_getehdr(result.elf_.get(), &header) != nullptr) result.machine_ = header.e_machine;
   std::size_t count = 0;
   if (::elf_getphdrnum(result.elf_.get(), &count) != 0) {
     return Fail(Errc::kMalformed, "ELF file without program headers");
   }
   for (std::size_t i = 0; i < count; ++i) {
-    GElf_Phdr header;
-    if (::gelf_getphdr(result.elf_.get(), static_cast<int>(i), &header) == nullptr) break;
-    if (header.p_type != PT_LOAD) continue;
-    result.load_segments_.push_back(
-        {FileOffset{header.p_offset}, ElfAddress{header.p_vaddr}, header.p_filesz});
+    GElf_Phdr segment;
+    if (::gelf_getphdr(result.elf_.get(), static_cast<int>(i), &segment) == nullptr) break;
+    if (segment.p_type == PT_LOAD) result.load_segments_.push_back(SegmentOf(segment));
   }
   return result;
 }
@@ -79,6 +131,81 @@ std::optional<ElfRange> ElfFile::FindSection(std::string_view name) const {
     }
   }
   return std::nullopt;
+}
+
+std::optional<ElfSection> ElfFile::ReadSection(std::string_view name) const {
+  std::size_t names = 0;
+  if (::elf_getshdrstrndx(elf_.get(), &names) != 0) return std::nullopt;
+  Elf_Scn* section = nullptr;
+  while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(section, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
+    const char* found = ::elf_strptr(elf_.get(), names, header.sh_name);
+    if (found == nullptr || name != found) continue;
+    if ((header.sh_flags & SHF_COMPRESSED) != 0) {
+      GElf_Chdr compressed;
+      if (::gelf_getchdr(section, &compressed) == nullptr ||
+          compressed.ch_size > kMaxDecompressed || ::elf_compress(section, 0, 0) < 0) {
+        return std::nullopt;
+      }
+    }
+    const Elf_Data* data = ::elf_rawdata(section, nullptr);
+    if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
+    return ElfSection{.address = ElfAddress{header.sh_addr},
+                      .bytes = {static_cast<const std::byte*>(data->d_buf), data->d_size}};
+  }
+  return std::nullopt;
+}
+
+std::optional<ElfSegment> ElfFile::FindSegment(std::uint32_t type) const {
+  std::size_t count = 0;
+  if (::elf_getphdrnum(elf_.get(), &count) != 0) return std::nullopt;
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Phdr header;
+    if (::gelf_getphdr(elf_.get(), static_cast<int>(i), &header) == nullptr) break;
+    if (header.p_type == type) return SegmentOf(header);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::byte> ElfFile::ReadLoaded(ElfAddress address, std::size_t size) const {
+  const auto wanted = static_cast<std::uint64_t>(address);
+  for (const ElfSegment& segment : load_segments_) {
+    const auto start = static_cast<std::uint64_t>(segment.address);
+    if (wanted < start || wanted - start >= segment.file_size) continue;
+    const std::uint64_t count = std::min<std::uint64_t>(size, segment.file_size - (wanted - start));
+    const auto offset = static_cast<std::int64_t>(segment.offset) +
+                        static_cast<std::int64_t>(wanted - start);
+    Elf_Data* data = ::elf_getdata_rawchunk(elf_.get(), offset, count, ELF_T_BYTE);
+    if (data == nullptr || data->d_buf == nullptr) return {};
+    const auto* bytes = static_cast<const std::byte*>(data->d_buf);
+    return {bytes, bytes + data->d_size};
+  }
+  return {};
+}
+
+std::string ElfFile::BuildId() const {
+  std::size_t count = 0;
+  if (::elf_getphdrnum(elf_.get(), &count) != 0) return {};
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Phdr header;
+    if (::gelf_getphdr(elf_.get(), static_cast<int>(i), &header) == nullptr) break;
+    if (header.p_type != PT_NOTE) continue;
+    Elf_Data* data =
+        ::elf_getdata_rawchunk(elf_.get(), static_cast<std::int64_t>(header.p_offset),
+                               header.p_filesz, header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+    if (data == nullptr) continue;
+    if (std::string id = BuildIdIn(data); !id.empty()) return id;
+  }
+  return {};
+}
+
+Result<ElfFile> ElfSource::Open() const {
+  if (bytes_) return ElfFile::OpenBytes(bytes_);
+  // libelf reads by pread: all copies of the descriptor may be used at once.
+  UniqueFd copy(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return FailErrno("dup");
+  return ElfFile::Open(std::move(copy));
 }
 
 std::optional<ElfAddress> ElfFile::AddressOf(FileOffset offset) const {

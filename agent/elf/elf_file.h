@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,11 +18,19 @@ struct Elf;  // libelf's handle
 
 namespace agent {
 
-/// A PT_LOAD segment.
+/// A program header.
 struct ElfSegment {
   FileOffset offset{};
   ElfAddress address{};
   std::uint64_t file_size = 0;
+  std::uint64_t memory_size = 0;
+  bool executable = false;
+};
+
+/// The content of a section.
+struct ElfSection {
+  ElfAddress address{};               ///< 0 when it is not loaded.
+  std::span<const std::byte> bytes;  ///< Decompressed. Lives as long as the ElfFile.
 };
 
 struct ElfRange {
@@ -33,11 +43,26 @@ class ElfFile {
  public:
   /// kMalformed when it is not a 64-bit ELF file.
   static Result<ElfFile> Open(UniqueFd file);
+  /// A file's bytes, as far as they are there: sections may be missing (an image taken from a
+  /// process's memory has what its segments load).
+  static Result<ElfFile> OpenBytes(std::shared_ptr<const std::vector<std::byte>> bytes);
 
   /// A defined symbol with just this name, from .dynsym, else from .symtab.
   [[nodiscard]] std::optional<ElfRange> FindSymbol(std::string_view name) const;
   [[nodiscard]] std::optional<ElfRange> FindSection(std::string_view name) const;
   [[nodiscard]] const std::vector<ElfSegment>& load_segments() const { return load_segments_; }
+  /// A section's content; nothing when there is none of this name, or it cannot be read (a
+  /// compressed one of more than 1 GiB counts as that).
+  [[nodiscard]] std::optional<ElfSection> ReadSection(std::string_view name) const;
+  /// The first program header of a type (PT_GNU_EH_FRAME, PT_DYNAMIC, ...).
+  [[nodiscard]] std::optional<ElfSegment> FindSegment(std::uint32_t type) const;
+  /// What is loaded at `address`, up to `size` bytes, as far as the segment's file content goes.
+  [[nodiscard]] std::vector<std::byte> ReadLoaded(ElfAddress address, std::size_t size) const;
+  /// The GNU build id, lower-case hex; "" when there is none.
+  [[nodiscard]] std::string BuildId() const;
+  [[nodiscard]] std::uint16_t machine() const { return machine_; }  ///< EM_X86_64, ...
+  /// libelf's own handle, for libdw; owned by this object.
+  [[nodiscard]] Elf* handle() const { return elf_.get(); }
 
   /// Where the byte at `offset` of the file has its address, or nothing when no segment loads it.
   [[nodiscard]] std::optional<ElfAddress> AddressOf(FileOffset offset) const;
@@ -46,11 +71,30 @@ class ElfFile {
   struct ElfEnd {
     void operator()(Elf* elf) const;
   };
-  ElfFile(UniqueFd file, std::unique_ptr<Elf, ElfEnd> elf);
+  ElfFile(UniqueFd file, std::shared_ptr<const std::vector<std::byte>> bytes,
+          std::unique_ptr<Elf, ElfEnd> elf);
+  static Result<ElfFile> Make(UniqueFd file, std::shared_ptr<const std::vector<std::byte>> bytes,
+                              std::unique_ptr<Elf, ElfEnd> elf);
 
   UniqueFd file_;
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
   std::unique_ptr<Elf, ElfEnd> elf_;
+  std::uint16_t machine_ = 0;
   std::vector<ElfSegment> load_segments_;
+};
+
+
+/// Where an ELF file's bytes are, so that each thread that needs them can open its own ElfFile.
+class ElfSource {
+ public:
+  explicit ElfSource(UniqueFd file) : file_(std::move(file)) {}
+  explicit ElfSource(std::shared_ptr<const std::vector<std::byte>> bytes)
+      : bytes_(std::move(bytes)) {}
+  [[nodiscard]] Result<ElfFile> Open() const;
+
+ private:
+  UniqueFd file_;
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
 };
 
 }  // namespace agent

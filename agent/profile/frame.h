@@ -21,10 +21,30 @@ struct Function {
   std::uint32_t start_line = 0;  ///< First line of the function; 0 when unknown.
 };
 
-/// One level of a stack. `function` is never null and lives as long as its FunctionTable.
+/// A file, or a piece of memory, that code was loaded from. Addresses in it are the file's own
+/// (ELF) ones, the same in every process; where there is no file, the process's. Immutable, lives as
+/// long as the run.
+struct Module {
+  std::string path;      ///< As the target sees it; "[vdso]"; "[anonymous code]" without a file.
+  std::string build_id;  ///< Lower-case hex; "" when it has none.
+  // Its executable part, for a server that has the symbols: addresses, and where it is in the file.
+  std::uint64_t start = 0;
+  std::uint64_t end = 0;
+  std::uint64_t file_offset = 0;
+};
+
+/// One level of a stack. Either `function` is set, or it is machine code that has no name yet:
+/// `module` and `address` are set then, and the symbolizer names it before a window reaches a sink.
 struct Frame {
-  const Function* function = nullptr;
-  std::uint32_t line = 0;  ///< The line being run; 0 when unknown.
+  const Function* function = nullptr;  ///< Lives as long as its FunctionTable.
+  std::uint32_t line = 0;              ///< The line being run; 0 when unknown.
+  /// Was compiled into the next frame (its caller) and has no frame of its own on the stack.
+  bool inlined = false;
+  /// Of machine code that could not be named, so that a server can; null else, and for code that was
+  /// named.
+  const Module* module = nullptr;
+  /// In `module`, of the instruction that runs (leaf) or calls: one less than the return address.
+  std::uint64_t address = 0;
   friend bool operator==(const Frame&, const Frame&) = default;
 };
 

@@ -20,7 +20,8 @@ std::uint64_t HashFrames(std::span<const Frame> frames) {
   std::uint64_t hash = frames.size();
   for (const Frame& frame : frames) {
     hash = Mix(hash, std::hash<const Function*>{}(frame.function));
-    hash = Mix(hash, frame.line);
+    hash = Mix(hash, std::uint64_t{frame.line} << 1 | (frame.inlined ? 1 : 0));
+    hash = Mix(hash, frame.address);
   }
   return hash;
 }

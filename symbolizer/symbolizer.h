@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names for machine code, from files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "agent/base/types.h"
+#include "agent/base/unique_fd.h"
+#include "agent/elf/elf_file.h"
+#include "agent/profile/frame.h"
+#include "agent/profile/profile.h"
+
+namespace agent {
+
+enum class Demangle : std::uint8_t { kFull, kSimplified, kNone };
+
+/// Why an address has no name.
+struct UnnamedCounters {
+  std::uint64_t no_symbols = 0;     ///< The file has no symbol that covers the address.
+  std::uint64_t unreadable = 0;     ///< The file could not be opened or read.
+  std::uint64_t no_file = 0;        ///< Code in memory without a file, a perf map or a jitdump.
+};
+
+/// Where a module's names are to be looked for.
+struct ModuleSource {
+  std::shared_ptr<const ElfSource> elf;  ///< Null for code without a file.
+  /// The target's root directory, O_PATH; debug files and perf maps are searched below it. Links are
+  /// never followed out of it.
+  UniqueFd root;
+  Pid pid{};              ///< A process that has it mapped.
+  InnerTid inner_pid{};   ///< Its id in its own namespace, which names its perf map.
+  uid_t owner = 0;        ///< Of the process: a perf map must belong to it (or to root).
+};
+
+/// Name is for one thread (the window writer's); AddModule may be called from another one.
+class Symbolizer {
+ public:
+  explicit Symbolizer(Demangle demangle);
+  ~Symbolizer();
+
+  /// To be called before a frame of `module` can reach Name.
+  void AddModule(const Module* module, ModuleSource source);
+  /// A copy of `window` in which every frame has a function. Each address is looked up once in a
+  /// run. Inlined calls become frames of their own. An address without a name becomes
+  /// "libfoo.so+0x1234" and keeps module and address.
+  std::unique_ptr<Profile> Name(const Profile& window);
+  [[nodiscard]] const UnnamedCounters& unnamed() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace agent
