@@ -2,13 +2,16 @@
 // What a runtime's spy is to the sampling loop. One folder per runtime implements it.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "agent/base/clock.h"
 #include "agent/base/types.h"
 #include "agent/process/target_process.h"
+#include "agent/process/thread_snapshot.h"
 #include "agent/profile/frame.h"
 
 namespace agent {
@@ -17,10 +20,18 @@ namespace agent {
 enum class StackOutcome {
   kStack,      ///< `stack` is the thread's true stack.
   kTruncated,  ///< The same, but cut at the spy's depth limit (the leaf side is kept).
+  kIncomplete,  ///< True as far as it goes, but its callers are not known; it ends with a marker.
   kNoFrames,   ///< The thread runs no code of this runtime at the moment (or never did).
   kTorn,  ///< The stack changed while it was read, in every try. Stop the thread and call again.
   kUnreadable,  ///< Memory did not have the form that it should have.
+  kNotReady,    ///< What is needed to read the snapshot is being prepared: keep it, ask again.
   kGone,        ///< The process has ended or has replaced its image.
+};
+
+/// What a walk tells of how much of a thread's stack the next snapshot should hold.
+struct StackExtent {
+  std::uint64_t end = 0;       ///< The thread's stack was whole, and ended here; 0: it was cut.
+  bool changed_stack = false;  ///< The thread was on another stack than its own.
 };
 
 /// One runtime in one process. Sampling thread only. Only looks: the sampling loop owns every stop.
@@ -40,6 +51,16 @@ class Spy {
   /// after the thread was let go. kUnreadable when code objects could not be read (freed in
   /// between); `stack` is then empty.
   virtual StackOutcome NameFrames(Stack& stack) = 0;
+
+  /// Whether this spy reads snapshots of stopped threads, by ReadSnapshot, instead of the live
+  /// process.
+  [[nodiscard]] virtual bool WantsSnapshots() const { return false; }
+  /// The stack in a snapshot, with frames that the symbolizer will name. The thread runs on
+  /// meanwhile.
+  virtual StackOutcome ReadSnapshot(const ThreadSnapshot& /*snapshot*/, MonotonicTime /*now*/,
+                                    StackExtent& /*extent*/, Stack& /*stack*/) {
+    return StackOutcome::kNoFrames;
+  }
 };
 
 /// Why a spy does not take a process.
@@ -61,6 +82,8 @@ class SpyFactory {
  public:
   virtual ~SpyFactory() = default;
   [[nodiscard]] virtual std::string_view Name() const = 0;  ///< "python"
+  /// Takes what nobody else takes: the others are asked again now and then.
+  [[nodiscard]] virtual bool IsFallback() const { return false; }
   /// `process` outlives the spy.
   virtual std::expected<std::unique_ptr<Spy>, Refusal> Attach(TargetProcess& process) = 0;
 };

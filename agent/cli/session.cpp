@@ -14,7 +14,10 @@
 #include "agent/report/summary.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
+#include "spies/native/native_spy.h"
 #include "spies/python/python_spy.h"
+#include "spies/unwind/code_files.h"
+#include "symbolizer/symbolizer.h"
 #include "uploader/labels.h"
 #include "uploader/uploader.h"
 
@@ -38,6 +41,21 @@ class DeliveryCounter final : public ProfileSink {
  private:
   SharedPage& page_;
   std::uint64_t last_ = 0;
+};
+
+// Gives the symbolizer what it needs to name a module's code.
+class ModuleNames final : public unwind::ModuleListener {
+ public:
+  explicit ModuleNames(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
+  void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
+                TargetProcess& process) override {
+    ModuleSource source{.elf = std::move(elf), .root = {}, .pid = process.pid()};
+    if (Result<UniqueFd> root = process.OpenRoot()) source.root = *std::move(root);
+    symbolizer_.AddModule(&module, std::move(source));
+  }
+
+ private:
+  Symbolizer& symbolizer_;
 };
 
 SamplerOptions OptionsOf(const Settings& settings) {
@@ -89,7 +107,11 @@ void WriteToStderr(std::string_view text) {
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const SystemClock clock;
   FunctionTable functions;
+  Symbolizer symbolizer(Demangle::kFull);
+  ModuleNames names(symbolizer);
+  unwind::CodeFiles files(names);
   python::PythonSpyFactory python(functions);
+  native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);
   const std::string file = FileOf(plan, start);
   RunRecorder recorder(file, clock, functions.Marker("[other stacks]"));
@@ -100,8 +122,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
                                 .labels = MakeLabels(plan.application_name, plan.settings.tags)});
     sinks.insert(sinks.begin(), uploader.get());
   }
-  WindowWriter writer(sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, {&python}, functions, writer);
+  WindowWriter writer(symbolizer, sinks);
+  Sampler sampler(OptionsOf(plan.settings), start, {&python, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),

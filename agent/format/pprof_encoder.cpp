@@ -166,15 +166,15 @@ class Encoder {
   void AddComments() {
     const LossCounters& losses = profile_.losses();
     if (losses.LostSamples() == 0 && losses.late_ticks == 0 && losses.truncated == 0 &&
-        losses.folded == 0) {
+        losses.incomplete == 0 && losses.folded == 0) {
       return;
     }
     writer_.add_int64(
         kComment,
         String(fmt::format("lost samples: torn {}, unreadable {}, not stopped in time {}, not "
-                           "named in time {}; ticks left out {}; stacks cut {}, folded {}",
+                           "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
                            losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped,
-                           losses.late_ticks, losses.truncated, losses.folded)));
+                           losses.late_ticks, losses.truncated, losses.incomplete, losses.folded)));
   }
 
   const Profile& profile_;

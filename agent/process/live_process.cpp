@@ -4,11 +4,23 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
 
 #include "agent/process/proc_file.h"
 #include "agent/process/root_open.h"
 
 namespace agent {
+namespace {
+
+std::string MapFilesPath(Pid pid, const Mapping& mapping) {
+  return fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid),
+                     mapping.start.value(), mapping.end.value());
+}
+
+}  // namespace
 
 Result<std::vector<Mapping>> LiveProcess::ReadMappings() {
   AGENT_TRY(const std::string text,
@@ -21,8 +33,7 @@ Result<std::vector<Mapping>> LiveProcess::ReadMappings() {
 Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
   // map_files names the very file, deleted or hidden or not, but wants CAP_SYS_ADMIN or
   // CAP_CHECKPOINT_RESTORE.
-  const std::string exact = fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid_),
-                                        mapping.start.value(), mapping.end.value());
+  const std::string exact = MapFilesPath(pid_, mapping);
   if (const UniqueFd file(::open(exact.c_str(), O_PATH | O_CLOEXEC)); file.valid()) {
     return ReopenRegular(file);
   }
@@ -39,6 +50,22 @@ Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
     if (file && ::fstat(file->get(), &info) == 0 && info.st_ino == mapping.inode) return file;
   }
   return Fail(Errc::kUnreadable, "the mapped file was replaced or cannot be opened", mapping.path);
+}
+
+bool LiveProcess::IsStillMapped(const Mapping& mapping) {
+  // Reading the link needs no more rights than maps does; only opening the file behind it does.
+  std::array<char, 4096> path;  // NOLINT: readlink fills it
+  const ssize_t size = ::readlink(MapFilesPath(pid_, mapping).c_str(), path.data(), path.size());
+  if (size <= 0) return false;
+  return std::string_view(path.data(), static_cast<std::size_t>(size)) ==
+         mapping.path + (mapping.deleted ? " (deleted)" : "");
+}
+
+Result<UniqueFd> LiveProcess::OpenRoot() {
+  const std::string path = fmt::format("/proc/{}/root", static_cast<pid_t>(pid_));
+  UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return FailErrno("open", path);
+  return root;
 }
 
 }  // namespace agent

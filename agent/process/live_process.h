@@ -17,6 +17,8 @@ class LiveProcess final : public TargetProcess {
   [[nodiscard]] ProcessMemory& memory() override { return memory_; }
   Result<std::vector<Mapping>> ReadMappings() override;
   Result<UniqueFd> OpenMappedFile(const Mapping& mapping) override;
+  [[nodiscard]] bool IsStillMapped(const Mapping& mapping) override;
+  Result<UniqueFd> OpenRoot() override;
 
  private:
   Pid pid_;

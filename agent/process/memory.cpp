@@ -56,12 +56,37 @@ Result<void> LiveMemory::ReadRanges(std::span<const ReadRange> ranges) {
   return FailErrno("process_vm_readv");
 }
 
-Result<void> LiveMemory::ReadThroughFile(std::span<const ReadRange> ranges) {
-  if (!file_.valid()) {
-    const std::string path = fmt::format("/proc/{}/mem", static_cast<pid_t>(pid_));
-    file_.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file_.valid()) return FailErrno("open", path);
+Result<std::size_t> LiveMemory::ReadSome(RemoteAddress address, std::span<std::byte> destination) {
+  ssize_t got = 0;
+  if (!use_file_) {
+    const iovec local{destination.data(), destination.size()};
+    const iovec remote{
+        reinterpret_cast<void*>(address.value()),  // NOLINT(performance-no-int-to-ptr)
+        destination.size()};
+    got = ::process_vm_readv(static_cast<pid_t>(pid_), &local, 1, &remote, 1, 0);
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (errno != EPERM && errno != ENOSYS) return FailErrno("process_vm_readv");
+    const Error refused = ErrnoError("process_vm_readv");
+    if (!OpenFile()) return std::unexpected(refused);
   }
+  got = ::pread(file_.get(), destination.data(), destination.size(),
+                static_cast<off_t>(address.value()));
+  if (got < 0) return FailErrno("pread /proc/PID/mem");
+  if (got == 0) return Fail(Errc::kGone, "address space has ended");
+  use_file_ = true;
+  return static_cast<std::size_t>(got);
+}
+
+Result<void> LiveMemory::OpenFile() {
+  if (file_.valid()) return {};
+  const std::string path = fmt::format("/proc/{}/mem", static_cast<pid_t>(pid_));
+  file_.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file_.valid()) return FailErrno("open", path);
+  return {};
+}
+
+Result<void> LiveMemory::ReadThroughFile(std::span<const ReadRange> ranges) {
+  AGENT_CHECK_OK(OpenFile());
   for (const ReadRange& range : ranges) {
     const ssize_t got = ::pread(file_.get(), range.destination.data(), range.destination.size(),
                                 static_cast<off_t>(range.address.value()));

@@ -31,6 +31,9 @@ class ProcessMemory {
   virtual Result<void> ReadRanges(std::span<const ReadRange> ranges) = 0;
   static constexpr std::size_t kMaxRanges = 1024;  // IOV_MAX
 
+  /// Reads up to the first address that is not readable; the number of bytes, at least 1.
+  virtual Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) = 0;
+
   Result<void> Read(RemoteAddress address, std::span<std::byte> destination) {
     const ReadRange range{address, destination};
     return ReadRanges({&range, 1});
@@ -51,8 +54,10 @@ class LiveMemory final : public ProcessMemory {
  public:
   explicit LiveMemory(Pid pid) : pid_(pid) {}
   Result<void> ReadRanges(std::span<const ReadRange> ranges) override;
+  Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override;
 
  private:
+  Result<void> OpenFile();
   Result<void> ReadThroughFile(std::span<const ReadRange> ranges);
 
   Pid pid_;

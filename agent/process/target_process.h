@@ -27,6 +27,10 @@ class TargetProcess {
   /// and has the mapping's device and inode (else kUnreadable: deleted or replaced since). Its
   /// content may change while it is read: use pread, not mmap.
   virtual Result<UniqueFd> OpenMappedFile(const Mapping& mapping) = 0;
+  /// Whether just this range still maps just this file. One readlink: 2 us.
+  [[nodiscard]] virtual bool IsStillMapped(const Mapping& mapping) = 0;
+  /// Its root directory, O_PATH.
+  virtual Result<UniqueFd> OpenRoot() = 0;
 };
 
 }  // namespace agent

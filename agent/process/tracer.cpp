@@ -15,7 +15,13 @@
 namespace agent {
 namespace {
 
-std::int64_t Now() { return SystemClock().Now().time_since_epoch().count(); }
+// A thread that runs stops within microseconds. One that has not by then waits for a CPU, or sleeps
+// in the kernel.
+constexpr std::chrono::milliseconds kOverdue{10};
+// Watching for a stop is quicker than going to sleep and being woken.
+constexpr std::chrono::microseconds kSpin{30};
+
+std::int64_t Count(MonotonicTime time) { return time.time_since_epoch().count(); }
 
 #if defined(__x86_64__)
 // Calls that a stop makes fail with EINTR though no signal was delivered (signal(7), "Interruption
@@ -46,22 +52,41 @@ bool FailsWithEintrAfterStop(std::uint64_t number) {
   }
 }
 
+constexpr std::uint64_t kErestartNoHand = 514;
+
 // A thread that went to sleep between our look at its state and the stop would see EINTR.
 // -ERESTARTNOHAND makes the kernel restart the call, unless a signal with a handler is there: that
 // one still interrupts it.
-void ShieldInterruptedCall(pid_t tid) {
-  constexpr std::uint64_t kErestartNoHand = 514;
-  user_regs_struct registers{};
-  iovec vector{&registers, sizeof(registers)};
-  if (::ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &vector) != 0) return;
-  if (static_cast<std::int64_t>(registers.orig_rax) < 0) return;
-  if (static_cast<std::int64_t>(registers.rax) != -EINTR) return;
-  if (!FailsWithEintrAfterStop(registers.orig_rax)) return;
-  registers.rax = -kErestartNoHand;
-  ::ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &vector);
+bool NeedsShield(const user_regs_struct& registers) {
+  return static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
+         static_cast<std::int64_t>(registers.rax) == -EINTR &&
+         FailsWithEintrAfterStop(registers.orig_rax);
+}
+
+bool ReadAndShield(Tid tid, Registers& registers) {
+  user_regs_struct raw;
+  iovec vector{&raw, sizeof(raw)};
+  if (::ptrace(PTRACE_GETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector) != 0) return false;
+  registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi, raw.rbp, raw.rsp,
+                      raw.r8,  raw.r9,  raw.r10, raw.r11, raw.r12, raw.r13, raw.r14, raw.r15,
+                      raw.rip};
+  if (NeedsShield(raw)) {
+    raw.rax = -kErestartNoHand;
+    ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);
+  }
+  return true;
 }
 #else
-void ShieldInterruptedCall(pid_t) {}
+// The kernel has put the first argument in the place of the result already (arm64): no shield.
+bool ReadAndShield(Tid tid, Registers& registers) {
+  user_regs_struct raw;
+  iovec vector{&raw, sizeof(raw)};
+  if (::ptrace(PTRACE_GETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector) != 0) return false;
+  std::copy_n(raw.regs, 31, registers.values.begin());
+  registers.values[RegisterNumbers::kSp] = raw.sp;
+  registers.values[RegisterNumbers::kPc] = raw.pc;
+  return true;
+}
 #endif
 
 void Detach(Tid tid, int signal) {
@@ -79,19 +104,6 @@ void WaitForChild(Nanoseconds at_most) {
 
 }  // namespace
 
-StoppedThread::StoppedThread(Tracer* tracer, Tid tid, int signal, MonotonicTime since)
-    : tracer_(tracer), tid_(tid), signal_(signal), since_(since) {}
-
-StoppedThread::StoppedThread(StoppedThread&& other) noexcept
-    : tracer_(std::exchange(other.tracer_, nullptr)),
-      tid_(other.tid_),
-      signal_(other.signal_),
-      since_(other.since_) {}
-
-StoppedThread::~StoppedThread() {
-  if (tracer_ != nullptr) tracer_->Release(tid_, signal_, since_);
-}
-
 bool Tracer::NextEvent(Event* event) {
   int status = 0;
   const pid_t pid = ::waitpid(-1, &status, __WALL | WNOHANG);
@@ -104,61 +116,103 @@ bool Tracer::NextEvent(Event* event) {
   return true;
 }
 
-void Tracer::HandleStray(const Event& event) {
-  if (event.stopped) Detach(event.tid, event.signal);
-  std::erase_if(pending_, [&](const Pending& pending) { return pending.tid == event.tid; });
-  page_.pending_since.store(pending_.empty() ? 0 : Now(), std::memory_order_relaxed);
+void Tracer::Handle(const Event& event) {
+  const auto found = std::ranges::find(pending_, event.tid, &Pending::tid);
+  StopClient* client = nullptr;
+  if (found != pending_.end()) {
+    client = found->client;
+    *found = pending_.back();
+    pending_.pop_back();
+  }
+  if (!event.stopped) {
+    if (client != nullptr) client->OnGone(event.tid);
+  } else if (client == nullptr) {
+    Detach(event.tid, event.signal);
+  } else {
+    const SystemClock clock;
+    const MonotonicTime since = clock.Now();
+    Registers registers;
+    const bool stands = ReadAndShield(event.tid, registers);
+    if (stands) client->OnStopped(event.tid, registers);
+    Detach(event.tid, event.signal);
+    const MonotonicTime now = clock.Now();
+    pauses_.Add(now - since);
+    if (stands) {
+      client->OnReleased(event.tid);
+    } else {
+      client->OnGone(event.tid);
+    }
+  }
+  if (pending_.empty()) UpdatePage({});
+}
+
+// What the keeper's watchdog goes by: a thread may stand still from the request on; one that is
+// overdue may take its time, we may not.
+void Tracer::UpdatePage(MonotonicTime now) {
+  MonotonicTime oldest = MonotonicTime::max();
+  for (const Pending& pending : pending_) {
+    if (now - pending.since < kOverdue) oldest = std::min(oldest, pending.since);
+  }
+  page_.holding_since.store(oldest == MonotonicTime::max() ? 0 : Count(oldest),
+                            std::memory_order_relaxed);
+  page_.pending_since.store(pending_.empty() ? 0 : Count(now), std::memory_order_relaxed);
 }
 
 void Tracer::Collect() {
   Event event;
-  while (NextEvent(&event)) HandleStray(event);
-  // The watchdog's sign of life: a thread in D state may take its time, we may not.
-  if (!pending_.empty()) page_.pending_since.store(Now(), std::memory_order_relaxed);
+  while (NextEvent(&event)) Handle(event);
+  if (!pending_.empty()) UpdatePage(SystemClock().Now());
 }
 
-Result<StoppedThread> Tracer::Stop(Pid process, Tid tid, MonotonicTime deadline) {
-  // While another thread of it is attached and not stopped, the process may be in exec and wait for
-  // us to reap that thread: PTRACE_SEIZE would then wait for the exec.
-  if (std::ranges::find(pending_, process, &Pending::process) != pending_.end()) {
-    return Fail(Errc::kTimeout, "another thread of the process is about to stop");
-  }
+Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
   const SystemClock clock;
+  const MonotonicTime now = clock.Now();
+  // While another thread of it is attached and does not stop, the process may be in exec and wait
+  // for us to reap that thread: PTRACE_SEIZE would then wait for the exec.
+  for (const Pending& pending : pending_) {
+    if (pending.process == process && (now - pending.since > kOverdue || pending.tid == tid)) {
+      return Fail(Errc::kTimeout, "a thread of the process is about to stop");
+    }
+  }
   const auto id = static_cast<pid_t>(tid);
   if (::ptrace(PTRACE_SEIZE, id, nullptr, nullptr) != 0) return FailErrno("PTRACE_SEIZE");
-  const MonotonicTime since = clock.Now();
-  page_.holding_since.store(since.time_since_epoch().count(), std::memory_order_relaxed);
+  pending_.push_back({.process = process, .tid = tid, .since = now, .client = &client});
+  if (pending_.size() == 1) {
+    page_.holding_since.store(Count(now), std::memory_order_relaxed);
+    page_.pending_since.store(Count(now), std::memory_order_relaxed);
+  }
   // Fails only when the thread is dying: the event comes all the same.
   ::ptrace(PTRACE_INTERRUPT, id, nullptr, nullptr);
-  while (true) {
-    Event event;
-    while (NextEvent(&event)) {
-      if (event.tid != tid) {
-        HandleStray(event);
-        continue;
-      }
-      if (!event.stopped) {
-        page_.holding_since.store(0, std::memory_order_relaxed);
-        return Fail(Errc::kGone, "the thread has ended");
-      }
-      ShieldInterruptedCall(id);
-      return StoppedThread(this, tid, event.signal, clock.Now());
-    }
-    const Nanoseconds left = deadline - clock.Now();
-    if (left <= Nanoseconds(0)) break;
-    WaitForChild(left);
-  }
-  // A thread that has not stopped cannot be detached: it stays attached until it does.
-  pending_.push_back({process, tid});
-  page_.pending_since.store(Now(), std::memory_order_relaxed);
-  page_.holding_since.store(0, std::memory_order_relaxed);
-  return Fail(Errc::kTimeout, "the thread did not stop in time");
+  return {};
 }
 
-void Tracer::Release(Tid tid, int signal, MonotonicTime since) {
-  Detach(tid, signal);
-  page_.holding_since.store(0, std::memory_order_relaxed);
-  pauses_.Add(SystemClock().Now() - since);
+void Tracer::AwaitStops(MonotonicTime until) {
+  const SystemClock clock;
+  MonotonicTime spin_until = clock.Now() + kSpin;
+  while (true) {
+    Event event;
+    bool came = false;
+    while (NextEvent(&event)) {
+      Handle(event);
+      came = true;
+    }
+    const MonotonicTime now = clock.Now();
+    if (came) spin_until = now + kSpin;
+    if (std::ranges::none_of(pending_, [&](const Pending& pending) {
+          return pending.client != nullptr && now - pending.since < kOverdue;
+        })) {
+      break;
+    }
+    if (now >= until) break;
+    if (now >= spin_until) WaitForChild(until - now);
+  }
+  if (!pending_.empty()) UpdatePage(clock.Now());
+}
+
+void Tracer::Forget(const StopClient& client) {
+  for (Pending& pending : pending_) {
+    if (pending.client == &client) pending.client = nullptr;
+  }
 }
 
 }  // namespace agent

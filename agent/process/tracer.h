@@ -10,54 +10,53 @@
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/process/pause_histogram.h"
+#include "agent/process/registers.h"
 #include "agent/process/supervision.h"
 
 namespace agent {
 
-class Tracer;
-
-/// A thread that stands still as long as this lives; the destructor lets it run on, with the signal
-/// that reached it meanwhile. While one lives: no file is opened, nothing is parsed, logged or
-/// allocated without bound.
-class [[nodiscard]] StoppedThread {
+/// Who asked for a stop.
+class StopClient {
  public:
-  StoppedThread(StoppedThread&& other) noexcept;
-  StoppedThread& operator=(StoppedThread&&) = delete;
-  ~StoppedThread();
-
- private:
-  friend class Tracer;
-  StoppedThread(Tracer* tracer, Tid tid, int signal, MonotonicTime since);
-
-  Tracer* tracer_;
-  Tid tid_;
-  int signal_;
-  MonotonicTime since_;
+  virtual ~StopClient() = default;
+  /// The thread stands still until this returns: copy what is needed and nothing else.
+  virtual void OnStopped(Tid tid, const Registers& registers) = 0;
+  /// It was let go, right after OnStopped.
+  virtual void OnReleased(Tid tid) = 0;
+  /// It has ended instead.
+  virtual void OnGone(Tid tid) = 0;
 };
 
 /// Sampling thread only: ptrace belongs to the thread that attached. SIGCHLD must be blocked and at
-/// its default. Attaches for one stop and detaches at once (PTRACE_SEIZE, never PTRACE_ATTACH or
-/// EXITKILL: if we die, the kernel lets the thread run on).
+/// its default. Attaches for one stop and detaches at once, passing on the signal that reached the
+/// thread meanwhile (PTRACE_SEIZE, never PTRACE_ATTACH or EXITKILL: if we die, the kernel lets the
+/// thread run on).
 class Tracer {
  public:
   /// `page` outlives the tracer; the keeper's watchdog reads it.
   explicit Tracer(SharedPage& page) : page_(page) {}
 
-  /// Stops one thread of `process`, at the latest at `deadline`. kTimeout: it did not stop in time
-  /// (it is freed by Collect as soon as it does), or another thread of the process is still about
-  /// to stop. kGone, kNotPermitted.
-  Result<StoppedThread> Stop(Pid process, Tid tid, MonotonicTime deadline);
-  /// Frees threads that stopped after their deadline, and reaps. Never blocks. To be called at
-  /// SIGCHLD and each tick: until a dead attached thread is reaped, an exec of its process hangs.
+  /// Asks for a stop without waiting for it; several threads may be asked one behind another.
+  /// `client` is told when it comes, however late, in AwaitStops or Collect: a thread in the run
+  /// queue stops when it gets a CPU, with the stack that it has now. kGone, kNotPermitted; kTimeout:
+  /// another thread of the process is overdue.
+  Result<void> Interrupt(Pid process, Tid tid, StopClient& client);
+  /// Handles stops as they come, until all that were asked for have come, or `until`.
+  void AwaitStops(MonotonicTime until);
+  /// The client is going away: its threads are let go as they stop.
+  void Forget(const StopClient& client);
+  /// Handles stops that have come by now, and reaps. Never blocks. To be called at SIGCHLD and each
+  /// tick: until a dead attached thread is reaped, an exec of its process hangs.
   void Collect();
   [[nodiscard]] bool HasPending() const { return !pending_.empty(); }
   [[nodiscard]] const PauseHistogram& pauses() const { return pauses_; }
 
  private:
-  friend class StoppedThread;
   struct Pending {
     Pid process;
     Tid tid;
+    MonotonicTime since;
+    StopClient* client;  // null: let it go when it stops
   };
   struct Event {
     Tid tid{};
@@ -66,8 +65,8 @@ class Tracer {
   };
   // The next event of any child or attached thread, if there is one now.
   static bool NextEvent(Event* event);
-  void HandleStray(const Event& event);
-  void Release(Tid tid, int signal, MonotonicTime since);
+  void Handle(const Event& event);
+  void UpdatePage(MonotonicTime now);
 
   SharedPage& page_;
   std::vector<Pending> pending_;

@@ -38,6 +38,7 @@ LossCounters& LossCounters::operator+=(const LossCounters& other) {
   late_ticks += other.late_ticks;
   dropped += other.dropped;
   truncated += other.truncated;
+  incomplete += other.incomplete;
   folded += other.folded;
   return *this;
 }

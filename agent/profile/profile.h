@@ -56,6 +56,7 @@ struct LossCounters {
   std::uint64_t late_ticks = 0;    ///< Ticks skipped because the one before took too long.
   std::uint64_t dropped = 0;       ///< Samples lost: the naming thread did not keep up.
   std::uint64_t truncated = 0;     ///< Stacks shown, but cut at the depth limit.
+  std::uint64_t incomplete = 0;    ///< Stacks shown, but their callers could not be found.
   std::uint64_t folded = 0;        ///< Stacks shown as "[other stacks]": the profile was full.
 
   LossCounters& operator+=(const LossCounters& other);

@@ -14,13 +14,17 @@ namespace {
 // A thread that did nothing for this long is read only when the process's own clock tells that some
 // such thread ran.
 constexpr std::chrono::seconds kCoolDown{1};
-// A thread in the run queue stops when it gets a CPU; on a busy machine that takes milliseconds.
-constexpr std::chrono::milliseconds kStopDeadline{10};
 constexpr std::chrono::seconds kForkToExec{1};
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
 constexpr std::chrono::milliseconds kLongestAttachPause{500};
+// A table of a large library takes a tenth of a second to compile.
+constexpr std::chrono::seconds kLongestWaitForTables{2};
+constexpr std::size_t kMaxWaitingBytes = 32u << 20;
+// Stack copied of a thread not seen before, and at most.
+constexpr std::uint64_t kFirstCopy = 64u << 10;
+constexpr std::uint64_t kMaxCopy = 1u << 20;
 
 std::string TaskPath(Pid pid, Tid tid, std::string_view file) {
   return fmt::format("/proc/{}/task/{}/{}", static_cast<pid_t>(pid), static_cast<pid_t>(tid), file);
@@ -43,6 +47,12 @@ ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
       !context.count_from_birth) {
     clock_base_ = clock_;
   }
+}
+
+ProcessSampler::~ProcessSampler() {
+  context_.tracer->Forget(*this);
+  std::erase(context_.stopped, this);
+  ForgetSnapshots();
 }
 
 bool ProcessSampler::ReadClock() {
@@ -138,7 +148,11 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
     FollowImage(*stat, now);
     TakeSample(thread, *stat, now, wall);
   }
-  Claim(thread, growth);
+  if (thread.unfinished > 0) {
+    thread.unclaimed += growth;  // the samples under way have a share in it
+  } else {
+    Claim(thread, growth);
+  }
   return thread.was_running || growth > Nanoseconds(0) ? Look::kActive : Look::kIdle;
 }
 
@@ -161,11 +175,38 @@ ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
 
 void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now,
                                 WallTime wall) {
-  if (!ReadFrames(thread, stat, now)) return;
+  if (!spy_ || is_fallback_) TryAttach(now);
+  if (thread.is_asked) return;  // waits for a CPU: its stack is that of the sample under way
+  stack_.clear();
+  if (!spy_) {
+    AddSample(thread, wall);
+    return;
+  }
+  const bool may_stop = MayStop(stat, now);
+  if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
+    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one. A
+    // code object that was freed before it was named counts as torn too.
+    const bool is_exact =
+        outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
+    if (is_exact || !may_stop) {
+      if (Count(outcome)) AddSample(thread, wall);
+      return;
+    }
+  }
+  if (may_stop) {
+    AskForStop(thread, wall);
+  } else {
+    AddSample(thread, wall);
+  }
+}
+
+void ProcessSampler::AddSample(Thread& thread, WallTime wall) {
   if (!stack_.empty()) {
     ++context_.stacks;
   } else {
-    stack_.push_back({.function = context_.no_frames, .line = 0});
+    const bool looked = spy_ && !spy_->WantsSnapshots();
+    stack_.push_back({.function = looked ? context_.no_frames : context_.not_read});
   }
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
@@ -173,33 +214,129 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   context_.page->samples_taken.fetch_add(1, std::memory_order_relaxed);
 }
 
-// Fills stack_, which stays empty when the thread has no frames to show. False: the sample is lost,
-// and counted.
-bool ProcessSampler::ReadFrames(Thread& thread, const TaskStat& stat, MonotonicTime now) {
-  stack_.clear();
-  if (!spy_) TryAttach(now);
-  if (!spy_) return true;
-  const bool may_stop = MayStop(stat, now);
-  StackOutcome outcome = StackOutcome::kTorn;
-  if (!context_.always_stop || !may_stop) outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
-  // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one. A
-  // code object that was freed before it was named counts as torn too.
-  if ((outcome == StackOutcome::kTorn || outcome == StackOutcome::kUnreadable) && may_stop) {
-    const std::optional<StackOutcome> stopped = ReadStopped(thread, now);
-    if (!stopped) {
+void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
+  const Result<void> asked = context_.tracer->Interrupt(pid_, thread.tid, *this);
+  if (!asked) {
+    if (asked.error().code == Errc::kNotPermitted) {
+      Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
+      stack_.clear();
+      AddSample(thread, wall);
+    } else if (asked.error().code != Errc::kGone) {
       ++context_.window->losses().stop_timeout;
-      return false;
     }
-    outcome = NameAfter(*stopped);
+    return;
   }
-  return Count(outcome);
+  thread.is_asked = true;
+  thread.asked_at = wall;
+  ++thread.unfinished;
 }
 
-// Nothing when the thread did not stop in time.
-std::optional<StackOutcome> ProcessSampler::ReadStopped(Thread& thread, MonotonicTime now) {
-  const Result<StoppedThread> stop = context_.tracer->Stop(pid_, thread.tid, now + kStopDeadline);
-  if (!stop && stop.error().code == Errc::kTimeout) return std::nullopt;
-  return spy_->ReadStack(thread.inner_tid);  // not permitted to stop it: one more try without
+void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end() || !spy_) return;
+  const Thread& thread = found->second;
+  if (!spy_->WantsSnapshots()) {
+    stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
+    return;
+  }
+  Snapshot& snapshot = snapshots_.emplace_back();
+  snapshot.tid = tid;
+  snapshot.at = thread.asked_at;
+  snapshot.content.registers = registers;
+  CopyStack(thread, registers, snapshot.content);
+}
+
+void ProcessSampler::OnReleased(Tid tid) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end()) return;
+  Thread& thread = found->second;
+  thread.is_asked = false;
+  if (!spy_) {
+    Finished(thread);
+  } else if (!spy_->WantsSnapshots()) {
+    if (Count(NameAfter(stopped_outcome_))) AddSample(thread, thread.asked_at);
+    Finished(thread);
+  } else {
+    context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
+    if (std::ranges::find(context_.stopped, this) == context_.stopped.end()) {
+      context_.stopped.push_back(this);
+    }
+  }
+}
+
+void ProcessSampler::OnGone(Tid tid) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end()) return;
+  found->second.is_asked = false;
+  Finished(found->second);
+}
+
+// Called with the thread stopped.
+void ProcessSampler::CopyStack(const Thread& thread, const Registers& registers,
+                               ThreadSnapshot& snapshot) {
+  const std::uint64_t start = registers.sp() - ThreadSnapshot::kRedZone;
+  std::uint64_t size = thread.copy_all ? kMaxCopy : kFirstCopy;
+  if (!thread.copy_all && thread.stack_end > start && thread.stack_end - start <= kMaxCopy) {
+    size = thread.stack_end - start;
+  }
+  const auto copy = [&](std::uint64_t from, std::uint64_t count, StackCopy& to) {
+    to.start = from;
+    to.bytes.resize(count);
+    const Result<std::size_t> got = process_->memory().ReadSome(RemoteAddress(from), to.bytes);
+    to.bytes.resize(got.value_or(0));
+    to.is_whole = to.bytes.size() < count;
+  };
+  copy(start, size, snapshot.stacks[0]);
+  const std::uint64_t own = thread.own_stack_end;
+  if (own > kFirstCopy && (start > own || own - start > kMaxCopy)) {
+    copy(own - kFirstCopy, kFirstCopy, snapshot.stacks[1]);
+  }
+}
+
+void ProcessSampler::TakeStopped(MonotonicTime now) {
+  std::erase_if(snapshots_, [&](Snapshot& snapshot) { return ReadSnapshot(snapshot, now); });
+}
+
+// False when it has to wait for what is not ready.
+bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
+  const auto found = threads_.find(snapshot.tid);
+  const std::size_t bytes = snapshot.content.stacks[0].bytes.size();
+  StackOutcome outcome = StackOutcome::kGone;
+  StackExtent extent;
+  if (spy_ && spy_->WantsSnapshots()) {
+    outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
+  }
+  LossCounters& losses = context_.window->losses();
+  if (outcome == StackOutcome::kNotReady) {
+    if (snapshot.give_up == MonotonicTime{}) snapshot.give_up = now + kLongestWaitForTables;
+    if (now < snapshot.give_up && context_.waiting_bytes < kMaxWaitingBytes) return false;
+    ++losses.dropped;
+  }
+  context_.waiting_bytes -= bytes;
+  if (found == threads_.end()) return true;
+  Thread& thread = found->second;
+  if (outcome != StackOutcome::kNotReady && Count(outcome)) {
+    if (extent.end != 0) {
+      thread.stack_end = extent.end;
+      if (extent.changed_stack) thread.own_stack_end = extent.end;
+    }
+    thread.copy_all = outcome == StackOutcome::kTruncated;
+    AddSample(thread, snapshot.at);
+  }
+  Finished(thread);
+  return true;
+}
+
+void ProcessSampler::Finished(Thread& thread) {
+  if (thread.unfinished > 0) --thread.unfinished;
+  if (thread.unfinished == 0) Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
+}
+
+void ProcessSampler::ForgetSnapshots() {
+  for (const Snapshot& snapshot : snapshots_) {
+    context_.waiting_bytes -= snapshot.content.stacks[0].bytes.size();
+  }
+  snapshots_.clear();
 }
 
 StackOutcome ProcessSampler::NameAfter(StackOutcome read) {
@@ -218,14 +355,19 @@ bool ProcessSampler::Count(StackOutcome outcome) {
     case StackOutcome::kTruncated:
       ++losses.truncated;
       return true;
+    case StackOutcome::kIncomplete:
+      ++losses.incomplete;
+      return true;
     case StackOutcome::kTorn:
       ++losses.torn;
       return false;
+    case StackOutcome::kNotReady:
     case StackOutcome::kUnreadable:
       ++losses.unreadable;
       return false;
     case StackOutcome::kGone:
       spy_.reset();  // the process ended, or runs another program now
+      is_fallback_ = false;
       return false;
   }
   return false;
@@ -241,8 +383,10 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   start_code_ = stat.start_code;
   start_stack_ = stat.start_stack;
   // The process has executed another program: nothing that was known holds.
-  process_ = std::make_unique<LiveProcess>(pid_);
+  ForgetSnapshots();
   spy_.reset();
+  is_fallback_ = false;
+  process_ = std::make_unique<LiveProcess>(pid_);
   refused_for_good_ = false;
   next_attach_ = now;
   attach_pause_ = kFirstAttachPause;
@@ -250,10 +394,10 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
 }
 
 void ProcessSampler::TryAttach(MonotonicTime now) {
-  if (refused_for_good_ || now < next_attach_) return;
+  if (now < next_attach_ || (refused_for_good_ && spy_)) return;
   const std::expected<void, Refusal> attached = AttachNow();
-  if (attached) return;
-  Note(attached.error());
+  if (!attached) Note(attached.error());
+  if (attached && !is_fallback_) return;
   if (now - born_ > kStartUp) {
     attach_pause_ = std::min<Nanoseconds>(attach_pause_ * 2, kLongestAttachPause);
   }
@@ -263,15 +407,23 @@ void ProcessSampler::TryAttach(MonotonicTime now) {
 std::expected<void, Refusal> ProcessSampler::AttachNow() {
   Refusal refusal;
   for (SpyFactory* factory : context_.factories) {
+    if (factory->IsFallback() ? spy_ != nullptr : refused_for_good_) continue;
     auto spy = factory->Attach(*process_);
     if (spy) {
+      ForgetSnapshots();
       spy_ = *std::move(spy);
+      is_fallback_ = factory->IsFallback();
       LogInfo("process {} ({}) runs {}", static_cast<pid_t>(pid_), comm_, spy_->Runtime());
       return {};
     }
     refusal = std::move(spy).error();
-    if (refusal.kind != Refusal::Kind::kNotMine) break;
+    if (refusal.kind == Refusal::Kind::kUnsupported) {
+      Note(refusal);  // what is left is its machine code
+    } else if (refusal.kind != Refusal::Kind::kNotMine) {
+      break;
+    }
   }
+  if (spy_) return {};
   return std::unexpected(std::move(refusal));
 }
 

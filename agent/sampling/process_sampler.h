@@ -16,6 +16,7 @@
 #include "agent/process/live_process.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
+#include "agent/process/thread_snapshot.h"
 #include "agent/process/tracer.h"
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
@@ -23,6 +24,8 @@
 #include "spies/spy.h"
 
 namespace agent {
+
+class ProcessSampler;
 
 /// What the processes of one run share. Sampling thread only.
 struct SamplingContext {
@@ -44,17 +47,28 @@ struct SamplingContext {
   std::string trouble;       ///< Why frames are missing, the first reason; for the closing line.
   bool said_not_permitted = false;
 
+  /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).
+  std::vector<ProcessSampler*> stopped;
+  std::size_t waiting_bytes = 0;  ///< Of snapshots that wait for what is needed to read them.
+
   const Function* no_frames = nullptr;    ///< "[no Python frames]"
+  const Function* not_read = nullptr;     ///< "[not read]": we may not stop the thread
   const Function* not_sampled = nullptr;  ///< "[not sampled]"
 };
 
-class ProcessSampler {
+class ProcessSampler final : private StopClient {
  public:
   ProcessSampler(Pid pid, SamplingContext& context);
+  ~ProcessSampler() override;
+  ProcessSampler(const ProcessSampler&) = delete;
+  ProcessSampler& operator=(const ProcessSampler&) = delete;
 
   void AddThread(Tid tid, InnerTid inner_tid);
   /// Samples the threads that run. False when the process has ended; then call End.
   bool Tick(MonotonicTime now, WallTime wall);
+  /// Turns the snapshots of threads that stopped into samples. The threads run on meanwhile.
+  void TakeStopped(MonotonicTime now);
+  [[nodiscard]] bool HasStopped() const { return !snapshots_.empty(); }
   /// The window in the context is a new one: takes along what waits for its weight.
   void FollowWindow(const Profile& old);
   /// Puts what no sample carried into the window as "[not sampled]". Returns the CPU time of this
@@ -82,6 +96,20 @@ class ProcessSampler {
     CpuWeights weights;
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
+    // Of samples that need a stop:
+    std::size_t unfinished = 0;          // asked for, and not in the window yet
+    WallTime asked_at;                   // when the stop under way was asked for
+    bool is_asked = false;               // a stop is under way
+    Nanoseconds unclaimed{0};            // growth that waits for these samples
+    std::uint64_t stack_end = 0;         // of the last stack that was whole
+    std::uint64_t own_stack_end = 0;     // of its own stack, when it has been on another one
+    bool copy_all = false;               // the last copy was cut
+  };
+  struct Snapshot {
+    Tid tid;
+    WallTime at;
+    MonotonicTime give_up;  // when to do without what is not ready
+    ThreadSnapshot content;
   };
   enum class Look { kIdle, kActive, kGone };
 
@@ -89,8 +117,15 @@ class ProcessSampler {
   void LookAtColdThreads(MonotonicTime now, WallTime wall);
   void Claim(Thread& thread, Nanoseconds growth);
   void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
-  bool ReadFrames(Thread& thread, const TaskStat& stat, MonotonicTime now);
-  std::optional<StackOutcome> ReadStopped(Thread& thread, MonotonicTime now);
+  void AddSample(Thread& thread, WallTime wall);
+  void AskForStop(Thread& thread, WallTime wall);
+  void OnStopped(Tid tid, const Registers& registers) override;
+  void OnReleased(Tid tid) override;
+  void OnGone(Tid tid) override;
+  void CopyStack(const Thread& thread, const Registers& registers, ThreadSnapshot& snapshot);
+  bool ReadSnapshot(Snapshot& snapshot, MonotonicTime now);
+  void Finished(Thread& thread);
+  void ForgetSnapshots();
   StackOutcome NameAfter(StackOutcome read);
   bool Count(StackOutcome outcome);
   bool MayStop(const TaskStat& stat, MonotonicTime now) const;
@@ -120,7 +155,10 @@ class ProcessSampler {
   MonotonicTime next_attach_;
   Nanoseconds attach_pause_{0};
   bool refused_for_good_ = false;
-  Stack stack_;  // of the sample under way
+  bool is_fallback_ = false;  // spy_ took what no other one did
+  Stack stack_;               // of the sample under way
+  StackOutcome stopped_outcome_ = StackOutcome::kNoFrames;  // of the thread that stands still
+  std::vector<Snapshot> snapshots_;
 };
 
 }  // namespace agent

@@ -28,6 +28,7 @@ constexpr Nanoseconds kSliceLength = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWindowBytes = 16u << 20;
 // A thread that is about to stop is freed by SIGCHLD; the watchdog wants a sign of life more often
 // than once a second.
+constexpr Nanoseconds kLongestAwait = std::chrono::milliseconds(1);
 constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
 
 // A process that has ended and is not reaped yet has threads no more.
@@ -68,6 +69,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.has_ptrace_capability = HasPtraceCapability();
   context_.count_from_birth = start.launcher != Pid{} && !start.restarted;
   context_.no_frames = functions.Marker("[no Python frames]");
+  context_.not_read = functions.Marker("[not read]");
   context_.not_sampled = functions.Marker("[not sampled]");
   other_stacks_ = functions.Marker("[other stacks]");
   sigset_t set;
@@ -155,6 +157,7 @@ Sampler::Wake Sampler::WaitForTick() {
     }
     if (ready > 0 && fds[0].revents != 0 && !TakeOrder()) break;
     tracer_.Collect();
+    TakeStopped();
     if (clock_.Now() >= ticks_.next()) return Wake::kTick;
   }
   return Wake::kFinish;
@@ -203,6 +206,17 @@ void Sampler::Tick() {
     End(process);
     place = processes_.erase(place);
   }
+  // The threads that run stop within microseconds; those that wait for a CPU are dealt with when
+  // they stop (WaitForTick).
+  tracer_.AwaitStops(std::min(clock_.Now() + kLongestAwait, ticks_.next() + options_.period));
+  TakeStopped();
+}
+
+void Sampler::TakeStopped() {
+  if (context_.stopped.empty()) return;
+  const MonotonicTime now = clock_.Now();
+  for (ProcessSampler* process : context_.stopped) process->TakeStopped(now);
+  std::erase_if(context_.stopped, [](ProcessSampler* process) { return !process->HasStopped(); });
 }
 
 void Sampler::End(ProcessSampler& process) {

@@ -60,6 +60,7 @@ class Sampler {
   Wake WaitForTick();
   bool TakeOrder();
   void Tick();
+  void TakeStopped();
   void AddNewTasks(MonotonicTime now);
   void CutWindow(bool last);
   void BoundWindow();

@@ -5,8 +5,8 @@
 
 namespace agent {
 
-WindowWriter::WindowWriter(std::vector<ProfileSink*> sinks)
-    : sinks_(std::move(sinks)), thread_([this] { Run(); }) {}
+WindowWriter::WindowWriter(Symbolizer& symbolizer, std::vector<ProfileSink*> sinks)
+    : symbolizer_(symbolizer), sinks_(std::move(sinks)), thread_([this] { Run(); }) {}
 
 bool WindowWriter::HasRoom() {
   const std::lock_guard lock(mutex_);
@@ -41,6 +41,7 @@ void WindowWriter::Run() {
       window = std::move(queue_.front());
       queue_.pop_front();
     }
+    window = symbolizer_.Name(*window);
     for (ProfileSink* sink : sinks_) sink->Write(*window);
   }
 }

@@ -9,17 +9,18 @@
 #include <vector>
 
 #include "agent/profile/profile.h"
+#include "symbolizer/symbolizer.h"
 
 namespace agent {
 
-/// Takes finished windows from the sampling thread to the sinks, on a thread of its own: encoding
-/// and writing never hold up a tick.
+/// Takes finished windows from the sampling thread through the symbolizer to the sinks, on a thread
+/// of its own: naming, encoding and writing never hold up a tick.
 class WindowWriter {
  public:
   static constexpr std::size_t kMaxQueued = 4;
 
-  /// The sinks outlive the writer and are used by its thread only, until Finish.
-  explicit WindowWriter(std::vector<ProfileSink*> sinks);
+  /// All outlive the writer and are used by its thread only, until Finish.
+  WindowWriter(Symbolizer& symbolizer, std::vector<ProfileSink*> sinks);
   ~WindowWriter() { Finish(); }
   WindowWriter(const WindowWriter&) = delete;
   WindowWriter& operator=(const WindowWriter&) = delete;
@@ -33,6 +34,7 @@ class WindowWriter {
  private:
   void Run();
 
+  Symbolizer& symbolizer_;
   std::vector<ProfileSink*> sinks_;
   std::mutex mutex_;
   std::condition_variable changed_;

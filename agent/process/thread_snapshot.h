@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread as it was in one instant.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "agent/base/types.h"
+#include "agent/process/registers.h"
+
+namespace agent {
+
+/// A piece of stack memory.
+struct StackCopy {
+  std::uint64_t start = 0;
+  std::vector<std::byte> bytes;
+  /// The memory ends where the copy does: it was not cut.
+  bool is_whole = false;
+};
+
+struct ThreadSnapshot {
+  /// Below the stack pointer, code may still use these bytes (x86-64 psABI, red zone).
+  static constexpr std::uint64_t kRedZone = 128;
+
+  Registers registers;
+  /// The first one begins at the stack pointer minus kRedZone. The second one is of the thread's
+  /// own stack, for a thread that was on another one (a signal handler's); empty else.
+  std::array<StackCopy, 2> stacks;
+
+  /// The word at an address of the thread's stack, if it was copied.
+  [[nodiscard]] std::optional<std::uint64_t> ReadWord(std::uint64_t address) const {
+    for (const StackCopy& copy : stacks) {
+      const std::uint64_t offset = address - copy.start;
+      if (copy.bytes.size() < sizeof(std::uint64_t) ||
+          offset > copy.bytes.size() - sizeof(std::uint64_t)) {
+        continue;
+      }
+      std::uint64_t word = 0;
+      std::memcpy(&word, copy.bytes.data() + offset, sizeof(word));
+      return word;
+    }
+    return std::nullopt;
+  }
+};
+
+}  // namespace agent

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/unwind/code_files.h"
+
+#include <elf.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "agent/base/log.h"
+
+namespace agent::unwind {
+namespace {
+
+constexpr std::uint64_t kPageMask = 4095;
+constexpr std::uint64_t kMaxImage = 256u << 20;
+constexpr std::size_t kMaxImageHeaders = 64;
+
+Module ModuleOf(const std::string& path, const ElfFile& elf) {
+  Module module{.path = path, .build_id = elf.BuildId()};
+  for (const ElfSegment& segment : elf.load_segments()) {
+    if (!segment.executable) continue;
+    module.start = static_cast<std::uint64_t>(segment.address);
+    module.end = module.start + segment.memory_size;
+    module.file_offset = static_cast<std::uint64_t>(segment.offset);
+    break;
+  }
+  return module;
+}
+
+// The file as far as the process has loaded it: each segment's memory at its place in the file.
+Result<std::vector<std::byte>> ReadImage(ProcessMemory& memory, std::span<const Mapping> mappings) {
+  const Mapping& first = mappings.front();
+  AGENT_TRY(const auto header, memory.ReadValue<Elf64_Ehdr>(first.start));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phnum > kMaxImageHeaders ||
+      header.e_phentsize != sizeof(Elf64_Phdr)) {
+    return Fail(Errc::kMalformed, "no ELF header in memory");
+  }
+  std::vector<Elf64_Phdr> segments(header.e_phnum);
+  AGENT_CHECK_OK(
+      memory.Read(first.start.Plus(header.e_phoff), std::as_writable_bytes(std::span(segments))));
+  const auto load = std::ranges::find(segments, Elf64_Word{PT_LOAD}, &Elf64_Phdr::p_type);
+  if (load == segments.end()) return Fail(Errc::kMalformed, "no segment in memory");
+  const std::uint64_t bias = first.start.value() - (load->p_vaddr & ~kPageMask);
+  std::vector<std::byte> image;
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_LOAD || segment.p_filesz == 0) continue;
+    if (segment.p_offset > kMaxImage || segment.p_filesz > kMaxImage) {
+      return Fail(Errc::kLimit, "image in memory is too large");
+    }
+    const std::size_t end = segment.p_offset + segment.p_filesz;
+    if (image.size() < end) image.resize(end);
+    const auto place = std::span(image).subspan(segment.p_offset, segment.p_filesz);
+    if (const auto read = memory.Read(RemoteAddress(bias + segment.p_vaddr), place); !read) {
+      if ((segment.p_flags & PF_X) != 0) return std::unexpected(read.error());
+    }
+  }
+  if (image.size() < sizeof(header)) return Fail(Errc::kMalformed, "no segment in memory");
+  // Sections that no segment loads are not there: do without their table, unless it is (the vdso).
+  if (header.e_shoff + std::uint64_t{header.e_shnum} * header.e_shentsize > image.size()) {
+    Elf64_Ehdr without = header;
+    without.e_shoff = 0;
+    without.e_shnum = 0;
+    without.e_shstrndx = 0;
+    std::memcpy(image.data(), &without, sizeof(without));
+  }
+  return image;
+}
+
+}  // namespace
+
+std::optional<ElfAddress> CodeFile::CodeAddressOf(FileOffset offset) const {
+  const auto wanted = static_cast<std::uint64_t>(offset);
+  for (const ElfSegment& segment : segments_) {
+    if (!segment.executable) continue;
+    const auto start = static_cast<std::uint64_t>(segment.offset);
+    if (wanted < (start & ~kPageMask) || wanted >= start + segment.file_size) continue;
+    return ElfAddress{static_cast<std::uint64_t>(segment.address) + wanted - start};
+  }
+  return std::nullopt;
+}
+
+CodeFiles::CodeFiles(ModuleListener& listener)
+    : listener_(listener), thread_([this] { Compile(); }) {}
+
+CodeFiles::~CodeFiles() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+Result<CodeFile*> CodeFiles::OfMapping(TargetProcess& process, const Mapping& mapping) {
+  const auto known = by_id_.find({mapping.device, mapping.inode});
+  if (known != by_id_.end()) return known->second;
+  AGENT_TRY(UniqueFd file, process.OpenMappedFile(mapping));
+  AGENT_TRY(CodeFile* const added,
+            Add(process, mapping.path, std::make_shared<ElfSource>(std::move(file))));
+  // The open file keeps its inode from being used again.
+  by_id_.emplace(FileId{mapping.device, mapping.inode}, added);
+  return added;
+}
+
+Result<CodeFile*> CodeFiles::OfMemory(TargetProcess& process, std::span<const Mapping> image) {
+  AGENT_TRY(std::vector<std::byte> bytes, ReadImage(process.memory(), image));
+  auto shared = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  AGENT_TRY(const ElfFile elf, ElfFile::OpenBytes(shared));
+  const std::string id = elf.BuildId();
+  const std::string key = image.front().path + '\n' + id;
+  if (const auto known = by_build_id_.find(key); known != by_build_id_.end()) return known->second;
+  AGENT_TRY(CodeFile* const added,
+            Add(process, image.front().path, std::make_shared<ElfSource>(std::move(shared))));
+  if (!id.empty()) by_build_id_.emplace(key, added);
+  return added;
+}
+
+const Module* CodeFiles::AnonymousModule(TargetProcess& process) {
+  const Module& module = anonymous_.emplace_back(Module{.path = "[anonymous code]", .build_id = {}});
+  listener_.OnModule(module, nullptr, process);
+  return &module;
+}
+
+Result<CodeFile*> CodeFiles::Add(TargetProcess& process, const std::string& path,
+                                 std::shared_ptr<const ElfSource> source) {
+  AGENT_TRY(const ElfFile elf, source->Open());
+  CodeFile& file = files_.emplace_back(ModuleOf(path, elf), source, elf.load_segments());
+  listener_.OnModule(file.module(), std::move(source), process);
+  {
+    const std::lock_guard lock(mutex_);
+    to_compile_.push_back(&file);
+  }
+  changed_.notify_one();
+  return &file;
+}
+
+void CodeFiles::Compile() {
+  while (true) {
+    CodeFile* file = nullptr;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return ending_ || !to_compile_.empty(); });
+      if (ending_) return;
+      file = to_compile_.front();
+      to_compile_.pop_front();
+    }
+    UnwindTable table;
+    if (const Result<ElfFile> elf = file->source_->Open()) {
+      Result<UnwindTable> compiled = UnwindTable::Compile(*elf);
+      if (compiled) {
+        table = *std::move(compiled);
+      } else {
+        LogInfo("no unwind table for {}: {}", file->module_.path, compiled.error().Message());
+      }
+      if (table.malformed() > 0) {
+        LogInfo("{} entries of the call frame information of {} make no sense", table.malformed(),
+                file->module_.path);
+      }
+    }
+    file->owned_table_ = std::make_unique<const UnwindTable>(std::move(table));
+    file->table_.store(file->owned_table_.get(), std::memory_order_release);
+  }
+}
+
+}  // namespace agent::unwind

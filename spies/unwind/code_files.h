@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that code is mapped from, and their unwind tables, shared by all processes.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/elf/elf_file.h"
+#include "agent/process/target_process.h"
+#include "agent/profile/frame.h"
+#include "spies/unwind/unwind_table.h"
+
+namespace agent::unwind {
+
+/// One file (or image in memory) with code. Lives as long as CodeFiles.
+class CodeFile {
+ public:
+  CodeFile(Module module, std::shared_ptr<const ElfSource> source,
+           std::vector<ElfSegment> segments)
+      : module_(std::move(module)), source_(std::move(source)), segments_(std::move(segments)) {}
+
+  [[nodiscard]] const Module& module() const { return module_; }
+  [[nodiscard]] const std::shared_ptr<const ElfSource>& source() const { return source_; }
+  /// Where the byte at `offset` of the file has its address as code; nothing when no executable
+  /// segment loads it.
+  [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const;
+  /// Null while it is being compiled. Any thread.
+  [[nodiscard]] const UnwindTable* table() const { return table_.load(std::memory_order_acquire); }
+
+ private:
+  friend class CodeFiles;
+
+  const Module module_;
+  const std::shared_ptr<const ElfSource> source_;
+  const std::vector<ElfSegment> segments_;
+  std::unique_ptr<const UnwindTable> owned_table_;  // the compiling thread's
+  std::atomic<const UnwindTable*> table_{nullptr};
+};
+
+/// Told of each module before any frame can name it. `elf` is null for code without a file.
+class ModuleListener {
+ public:
+  virtual ~ModuleListener() = default;
+  virtual void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
+                        TargetProcess& process) = 0;
+};
+
+/// All methods are the sampling thread's. Tables are compiled on a thread of this class's own.
+class CodeFiles {
+ public:
+  /// `listener` outlives it.
+  explicit CodeFiles(ModuleListener& listener);
+  ~CodeFiles();
+  CodeFiles(const CodeFiles&) = delete;
+  CodeFiles& operator=(const CodeFiles&) = delete;
+
+  /// The file behind a mapping. Opens it at the first call; kUnreadable, kMalformed as
+  /// TargetProcess::OpenMappedFile and ElfFile::Open say.
+  Result<CodeFile*> OfMapping(TargetProcess& process, const Mapping& mapping);
+  /// The code of an image that is in the process's memory only: the vdso, a deleted file. `image`
+  /// are its mappings in order, from the one of its ELF header on.
+  Result<CodeFile*> OfMemory(TargetProcess& process, std::span<const Mapping> image);
+  /// Code without a file (a JIT compiler's): a module of its own for each process.
+  const Module* AnonymousModule(TargetProcess& process);
+
+ private:
+  using FileId = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
+
+  Result<CodeFile*> Add(TargetProcess& process, const std::string& path,
+                        std::shared_ptr<const ElfSource> source);
+  void Compile();
+
+  ModuleListener& listener_;
+  std::deque<CodeFile> files_;
+  std::deque<Module> anonymous_;
+  std::map<FileId, CodeFile*> by_id_;
+  std::map<std::string, CodeFile*> by_build_id_;  // of images in memory: path and build id
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<CodeFile*> to_compile_;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace agent::unwind

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#if defined(__aarch64__)
+#include <array>
+#include <cstring>
+
+#include "agent/process/registers.h"
+#include "spies/unwind/machine_code.h"
+
+namespace agent::unwind {
+namespace {
+
+std::uint32_t InstructionAt(std::span<const std::byte> bytes, std::size_t offset) {
+  std::uint32_t instruction = 0;
+  if (offset + sizeof(instruction) <= bytes.size()) {
+    std::memcpy(&instruction, bytes.data() + offset, sizeof(instruction));
+  }
+  return instruction;
+}
+
+// struct rt_sigframe: siginfo (128 bytes), then ucontext with uc_mcontext at 176, in it the fault
+// address and x0-x30, sp, pc (arch/arm64/include/uapi/asm/{ucontext,sigcontext}.h).
+constexpr std::uint16_t kFirstRegister = 128 + 176 + 8;
+
+constexpr auto kSignalOffsets = [] {
+  std::array<std::uint16_t, RegisterNumbers::kCount> offsets{};
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    offsets[i] = static_cast<std::uint16_t>(kFirstRegister + 8 * i);
+  }
+  return offsets;
+}();
+
+}  // namespace
+
+bool EndsWithCall(std::span<const std::byte> before) {
+  if (before.size() < 4) return false;
+  const std::uint32_t last = InstructionAt(before, before.size() - 4);
+  const bool is_bl = (last & 0xfc000000) == 0x94000000;
+  const bool is_blr = (last & 0xfffffc1f) == 0xd63f0000;
+  const bool is_signed_blr = (last & 0xfefff800) == 0xd63f0800;
+  return is_bl || is_blr || is_signed_blr;
+}
+
+bool IsSignalReturn(std::span<const std::byte> code) {
+  // mov x8, #139; svc #0
+  return code.size() >= 8 && InstructionAt(code, 0) == 0xd2801168 &&
+         InstructionAt(code, 4) == 0xd4000001;
+}
+
+std::span<const std::uint16_t> SignalFrameOffsets() { return kSignalOffsets; }
+
+FrameSetup SetupAt(std::span<const std::byte>, std::span<const std::byte>) { return {}; }
+
+std::uint64_t StripReturnAddress(std::uint64_t address) {
+  // The authentication code lies above the address bits; user addresses have at most 52, in
+  // practice 48 of them.
+  return address & ((std::uint64_t{1} << 48) - 1);
+}
+
+}  // namespace agent::unwind
+#endif

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/unwind/unwinder.h"
+
+#include <algorithm>
+#include <span>
+
+#include "spies/unwind/machine_code.h"
+
+namespace agent::unwind {
+namespace {
+
+using Numbers = RegisterNumbers;
+
+constexpr std::size_t kCodeBytes = 16;
+// A frame larger than this, or a step down the stack, is nonsense, unless a signal came between.
+constexpr std::uint64_t kMaxFrameSize = 1u << 20;
+
+constexpr std::uint32_t Bit(std::size_t number) { return std::uint32_t{1} << number; }
+constexpr std::uint32_t kKnownInCaller =
+    Bit(Numbers::kSp) | Bit(Numbers::kFp) | Bit(Numbers::kExtra);
+
+bool IsTracked(std::size_t number, std::uint32_t known) {
+  return number >= 32 || (known & Bit(number)) != 0;
+}
+
+}  // namespace
+
+Unwinder::Unwinder(TargetProcess& process, CodeFiles& files)
+    : process_(process),
+      space_(process, files),
+      places_(std::make_unique<std::array<Place, kPlaces>>()) {}
+
+WalkResult Unwinder::Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames) {
+  const std::size_t first = frames.size();
+  if (!space_.IsKnown()) space_.Refresh(now);
+  later_.clear();
+  WalkResult result = WalkOnce(snapshot, now, frames);
+  // Another library may lie where one was unloaded.
+  if (!LaterOnesAreThere() && space_.Refresh(now)) {
+    frames.resize(first);
+    result = WalkOnce(snapshot, now, frames);
+  }
+  if (result.end == WalkEnd::kNotReady) frames.resize(first);
+  return result;
+}
+
+WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames) {
+  const std::size_t first = frames.size();
+  Cursor cursor{.registers = snapshot.registers};
+  WalkResult result;
+  while (frames.size() - first < kMaxFrames) {
+    const std::uint64_t pc = cursor.registers.pc();
+    Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
+    // A signal return is where a handler returns to: it has no call before it.
+    if (!cursor.is_exact && (place == nullptr || place->rule == nullptr ||
+                             place->rule->cfa == CfaKind::kNone)) {
+      Place* exact = Lookup(pc, now);
+      if (exact != nullptr && exact->ready &&
+          (exact->rule->cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
+        place = exact;
+        cursor.is_exact = true;
+      }
+    }
+    if (place == nullptr) return result;
+    if (!place->ready) {
+      result.end = WalkEnd::kNotReady;
+      return result;
+    }
+    if (place->came_later && std::ranges::find(later_, place->region) == later_.end()) {
+      later_.push_back(place->region);
+    }
+    frames.push_back({.module = place->module, .address = place->address - place->bias});
+    const UnwindRule rule = *place->rule;
+    const std::uint64_t sp = cursor.registers.sp();
+    Step step = Step::kLost;
+    if (rule.cfa == CfaKind::kSignal || (rule.cfa == CfaKind::kNone && cursor.is_exact &&
+                                         IsSignalReturnAt(*place))) {
+      step = BySignalFrame(snapshot, cursor);
+      const std::uint64_t moved = cursor.registers.sp() - sp;
+      if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
+    } else {
+      const bool was_exact = cursor.is_exact;
+      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, cursor)
+                                        : ByRule(snapshot, rule, cursor);
+      const std::uint64_t moved = cursor.registers.sp() - sp;
+      if (step == Step::kCaller && (moved > kMaxFrameSize || (moved == 0 && !was_exact))) {
+        return result;
+      }
+    }
+    switch (step) {
+      case Step::kCaller:
+        break;
+      case Step::kRoot:
+        result.end = WalkEnd::kRoot;
+        result.stack_end = cursor.registers.sp();
+        return result;
+      case Step::kTruncated:
+        result.end = WalkEnd::kTruncated;
+        return result;
+      case Step::kComplex:
+        result.end = WalkEnd::kComplex;
+        return result;
+      case Step::kLost:
+        return result;
+    }
+    if (cursor.registers.pc() == 0) {
+      result.end = WalkEnd::kRoot;
+      result.stack_end = cursor.registers.sp();
+      return result;
+    }
+  }
+  result.end = WalkEnd::kTooDeep;
+  return result;
+}
+
+// Null when there is no code at the address.
+Unwinder::Place* Unwinder::Lookup(std::uint64_t address, MonotonicTime now) {
+  Place& place = (*places_)[(address ^ address >> 11) % kPlaces];
+  if (place.address == address && place.generation == space_.generation() && place.ready) {
+    return &place;
+  }
+  if (Fill(address, place)) return &place;
+  if (space_.Refresh(now) && Fill(address, place)) return &place;
+  return nullptr;
+}
+
+bool Unwinder::Fill(std::uint64_t address, Place& place) const {
+  static constexpr UnwindRule kNoRule;
+  const CodeRegion* region = space_.Find(address);
+  if (region == nullptr) return false;
+  place = {.address = address,
+           .generation = space_.generation(),
+           .ready = true,
+           .came_later = region->came_later,
+           .region = region->start,
+           .module = region->module,
+           .bias = region->bias,
+           .rule = &kNoRule};
+  if (region->file != nullptr) {
+    const UnwindTable* table = region->file->table();
+    place.ready = table != nullptr;
+    if (place.ready) place.rule = &table->Find(ElfAddress{address - region->bias});
+  }
+  return true;
+}
+
+Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule,
+                                Cursor& cursor) {
+  if (rule.cfa == CfaKind::kComplex) return Step::kComplex;
+  Registers& registers = cursor.registers;
+  if (rule.return_address.kind == SavedKind::kUndefined) {
+    // The stack pointer is good enough for where the stack ends.
+    if (rule.cfa == CfaKind::kRegister && rule.cfa_register == Numbers::kSp) {
+      registers.values[Numbers::kSp] += static_cast<std::uint64_t>(
+          static_cast<std::int64_t>(std::max(rule.cfa_offset, 0)));
+    }
+    return Step::kRoot;
+  }
+  const auto plus = [](std::uint64_t base, std::int32_t offset) {
+    return base + static_cast<std::uint64_t>(std::int64_t{offset});
+  };
+  std::uint64_t cfa = 0;
+  if (rule.cfa == CfaKind::kPlt) {
+    const bool pushed = (registers.pc() & 15) >= static_cast<std::uint64_t>(rule.cfa_offset);
+    cfa = registers.sp() + (pushed ? 16 : 8);
+  } else {
+    if (!IsTracked(rule.cfa_register, cursor.known)) return Step::kComplex;
+    cfa = plus(registers.values[rule.cfa_register], rule.cfa_offset);
+    if (rule.cfa == CfaKind::kDeref) {
+      const auto word = snapshot.ReadWord(cfa);
+      if (!word) return Step::kTruncated;
+      cfa = *word;
+    }
+  }
+  bool missing = false;
+  const auto restore = [&](const Saved& saved, std::uint8_t number) -> std::uint64_t {
+    switch (saved.kind) {
+      case SavedKind::kSame:
+        return registers.values[number];
+      case SavedKind::kAtCfa:
+      case SavedKind::kAtFp: {
+        const std::uint64_t base = saved.kind == SavedKind::kAtCfa ? cfa : registers.fp();
+        const auto word = snapshot.ReadWord(plus(base, saved.offset));
+        if (!word) missing = true;
+        return word.value_or(0);
+      }
+      case SavedKind::kRegister:
+        if (IsTracked(static_cast<std::size_t>(saved.offset), cursor.known)) {
+          return registers.values[static_cast<std::size_t>(saved.offset)];
+        }
+        [[fallthrough]];
+      case SavedKind::kUndefined:
+        cursor.known &= ~Bit(number);
+        return 0;
+    }
+    return 0;
+  };
+  // A return address that is nowhere but in the link register is lost in all but a leaf.
+  if (rule.return_address.kind == SavedKind::kSame && !cursor.is_exact) return Step::kLost;
+  const std::uint64_t return_address =
+      StripReturnAddress(restore(rule.return_address, Numbers::kReturnColumn));
+  if (missing) return Step::kTruncated;
+  const std::uint32_t known_before = cursor.known;
+  const std::uint64_t fp = restore(rule.fp, Numbers::kFp);
+  const std::uint64_t extra = restore(rule.extra, Numbers::kExtra);
+  if (missing) return Step::kTruncated;
+  std::uint32_t known = kKnownInCaller & cursor.known;
+  // What was saved to memory is known again, whatever it was before.
+  for (const auto& [saved, number] :
+       {std::pair(rule.fp, Numbers::kFp), std::pair(rule.extra, Numbers::kExtra)}) {
+    if (saved.kind == SavedKind::kAtCfa) known |= Bit(number);
+    if (saved.kind == SavedKind::kAtFp && (known_before & Bit(Numbers::kFp)) != 0) {
+      known |= Bit(number);
+    }
+  }
+  registers.values[Numbers::kFp] = fp;
+  registers.values[Numbers::kExtra] = extra;
+  registers.values[Numbers::kSp] = cfa;
+  registers.values[Numbers::kPc] = return_address;
+  cursor.known = known;
+  cursor.is_exact = false;
+  return Step::kCaller;
+}
+
+Unwinder::Step Unwinder::BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor) {
+  const std::span<const std::uint16_t> offsets = SignalFrameOffsets();
+  const std::uint64_t sp = cursor.registers.sp();
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    const auto word = snapshot.ReadWord(sp + offsets[i]);
+    if (!word) return Step::kTruncated;
+    cursor.registers.values[i] = *word;
+  }
+  cursor.known = ~0u;
+  cursor.is_exact = true;
+  return Step::kCaller;
+}
+
+// Code that nothing describes: JIT compilers' and hand-written assembly. What is taken for a return
+// address must follow a call.
+Unwinder::Step Unwinder::WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now,
+                                     Cursor& cursor) {
+  Registers& registers = cursor.registers;
+  const std::uint64_t sp = registers.sp();
+  const std::uint64_t fp = registers.fp();
+  FrameSetup setup;
+  if (cursor.is_exact) {
+    std::array<std::byte, kCodeBytes + kLongestCall> code{};
+    const RemoteAddress from(registers.pc() - kLongestCall);
+    if (process_.memory().Read(from, code)) {
+      const std::span bytes(code);
+      setup = SetupAt(bytes.first(kLongestCall), bytes.subspan(kLongestCall));
+    }
+  }
+  std::uint64_t place = 0;
+  std::optional<std::uint64_t> saved_fp;
+  if (setup.return_address >= 0) {
+    place = sp + static_cast<std::uint64_t>(setup.return_address);
+    saved_fp = setup.saved_fp < 0
+                   ? fp
+                   : snapshot.ReadWord(sp + static_cast<std::uint64_t>(setup.saved_fp));
+  } else {
+    if ((cursor.known & Bit(Numbers::kFp)) == 0) return Step::kLost;
+    if (fp == 0) return Step::kRoot;  // what the ABI has a thread's first frame hold
+    if (fp < sp || fp - sp > kMaxFrameSize || fp % sizeof(std::uint64_t) != 0) return Step::kLost;
+    place = fp + sizeof(std::uint64_t);
+    saved_fp = snapshot.ReadWord(fp);
+  }
+  const auto return_address = snapshot.ReadWord(place);
+  if (!return_address || !saved_fp) return Step::kTruncated;
+  const std::uint64_t caller = StripReturnAddress(*return_address);
+  if (caller != 0 && !IsAfterCall(caller, now)) return Step::kLost;
+  registers.values[Numbers::kSp] = place + sizeof(std::uint64_t);
+  registers.values[Numbers::kFp] = *saved_fp;
+  registers.values[Numbers::kPc] = caller;
+  cursor.known = Bit(Numbers::kSp) | Bit(Numbers::kFp);
+  cursor.is_exact = false;
+  return Step::kCaller;
+}
+
+bool Unwinder::IsSignalReturnAt(Place& place) {
+  if (place.signal_return == Check::kUnknown) {
+    std::array<std::byte, kCodeBytes> code{};
+    const auto read = process_.memory().Read(RemoteAddress(place.address), code);
+    place.signal_return = read && IsSignalReturn(code) ? Check::kYes : Check::kNo;
+  }
+  return place.signal_return == Check::kYes;
+}
+
+bool Unwinder::IsAfterCall(std::uint64_t address, MonotonicTime now) {
+  Place* place = Lookup(address - 1, now);
+  if (place == nullptr) return false;
+  if (place->after_call == Check::kUnknown) {
+    std::array<std::byte, kLongestCall> code{};
+    const auto read = process_.memory().Read(RemoteAddress(address - kLongestCall), code);
+    place->after_call = read && EndsWithCall(code) ? Check::kYes : Check::kNo;
+  }
+  if (place->after_call == Check::kYes) return true;
+  // Nobody calls from where a signal handler returns to.
+  Place* exact = Lookup(address, now);
+  return exact != nullptr && IsSignalReturnAt(*exact);
+}
+
+bool Unwinder::LaterOnesAreThere() const {
+  return std::ranges::all_of(later_, [this](std::uint64_t start) {
+    const CodeRegion* region = space_.Find(start);
+    return region != nullptr && space_.IsStillThere(*region);
+  });
+}
+
+}  // namespace agent::unwind

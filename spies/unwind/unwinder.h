@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a thread's snapshot to its frames.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/process/target_process.h"
+#include "agent/process/thread_snapshot.h"
+#include "agent/profile/frame.h"
+#include "spies/unwind/address_space.h"
+#include "spies/unwind/code_files.h"
+#include "spies/unwind/unwind_rule.h"
+
+namespace agent::unwind {
+
+/// Why a walk ended.
+enum class WalkEnd : std::uint8_t {
+  kRoot,       ///< At the thread's first function.
+  kTruncated,  ///< The copy of the stack ends here; the rest was not copied.
+  kTooDeep,    ///< At kMaxFrames.
+  kLost,       ///< Nothing tells how to go on, or what it tells makes no sense.
+  kComplex,    ///< A rule that is not for tables.
+  kNotReady,   ///< A table is still being compiled: walk again later. No frames.
+};
+
+struct WalkResult {
+  WalkEnd end = WalkEnd::kLost;
+  /// The highest stack address of the walk (end of the root frame), where `end` is kRoot.
+  std::uint64_t stack_end = 0;
+  /// The walk went from one stack to another (a signal handler's).
+  bool changed_stack = false;
+};
+
+/// One process. Sampling thread only; the thread in question runs on meanwhile.
+class Unwinder {
+ public:
+  static constexpr std::size_t kMaxFrames = 2048;
+
+  /// Both outlive it.
+  Unwinder(TargetProcess& process, CodeFiles& files);
+
+  /// Adds the frames, leaf first, to `frames`.
+  WalkResult Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames);
+
+ private:
+  enum class Check : std::uint8_t { kUnknown, kYes, kNo };
+  // What is known of one address of code.
+  struct Place {
+    std::uint64_t address = 0;
+    std::uint32_t generation = 0;
+    Check signal_return = Check::kUnknown;  // what it is
+    Check after_call = Check::kUnknown;     // what precedes it
+    bool ready = false;
+    bool came_later = false;
+    std::uint64_t region = 0;  // its start
+    const Module* module = nullptr;
+    std::uint64_t bias = 0;
+    const UnwindRule* rule = nullptr;
+  };
+  struct Cursor {
+    Registers registers;
+    std::uint32_t known = ~0u;  // which registers, by number
+    bool is_exact = true;       // the pc is the instruction that runs, not a return address
+  };
+  enum class Step : std::uint8_t { kCaller, kRoot, kTruncated, kLost, kComplex };
+
+  WalkResult WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames);
+  Place* Lookup(std::uint64_t address, MonotonicTime now);
+  bool Fill(std::uint64_t address, Place& place) const;
+  Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
+  Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
+  Step WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
+  bool IsSignalReturnAt(Place& place);
+  bool IsAfterCall(std::uint64_t address, MonotonicTime now);
+  bool LaterOnesAreThere() const;
+
+  static constexpr std::size_t kPlaces = 2048;
+
+  TargetProcess& process_;
+  AddressSpace space_;
+  std::unique_ptr<std::array<Place, kPlaces>> places_;
+  // Addresses in the walk under way, one of each region that came later.
+  std::vector<std::uint64_t> later_;
+};
+
+}  // namespace agent::unwind
