@@ -17,19 +17,52 @@
 
 namespace agent {
 
-/// What kind of frame a Go function makes. GoKIND
+/// What kind of frame a Go function makes, and what an unwinder does there on amd64 to find the
+/// caller. Source: runtime/asm_amd64.s, sys_linux_amd64.s, time_linux_amd64.s, signal_amd64.go and
+/// runtime/cgo/abi_amd64.h of Go 1.19, 1.21, 1.24, 1.26 and 1.27; frame pointers, slots and offsets
+/// checked in live processes and DWARF of these. Delta is StackDelta() at the frame's pc, CFA the
+/// address after the return address.
 enum class GoFunctionKind : std::uint8_t {
+  /// CFA = rsp + delta + 8. Where delta >= 8 the caller's rbp is at CFA - 16, else it is in rbp: Go
+  /// saves it first in every frame (also crosscall2 and sigtramp, which C calls).
   kOrdinary,
+  /// goexit, mstart, rt0_go: no caller. mcall and gogo: the goroutine that was left is not a
+  /// caller, and may run elsewhere by now. The stack ends here.
   kRoot,
+  /// systemstack has gone to the thread's stack (g0); its caller is on the goroutine's. rbp still
+  /// belongs to the goroutine. Delta 8 (since Go 1.21): CFA = rbp + 16. Delta 0 (before): the
+  /// function has no frame of its own. CFA = curg.sched.sp + 8; for those who do not know curg,
+  /// rbp + 16 is its caller's CFA, and the caller's own frame is missing.
   kSystemStack,
+  /// morestack is on g0 as well, but has lost rbp: pc, rsp and rbp of the function that needs more
+  /// stack are curg.sched.pc, .sp and .bp (a first instruction's: no subtraction of 1). The stack
+  /// ends here for those who do not know curg.
   kMoreStack,
+  /// asmcgocall has gone to g0 and called C. Delta 8 (since Go 1.21): CFA = rbp + 16, as C keeps
+  /// rbp. Delta 0 (before): with d = [rsp + 40] and g = [rsp + 48],
+  /// CFA = (g == 0 ? d : [g + 8] - d) + 8.
   kCgoCall,
+  /// cgocallback stands on both stacks with frames of the same size. Taken as kOrdinary on the
+  /// goroutine's stack it leads to systemstack_switch, as if called by Go that called C, and so
+  /// past the C functions. Those are met from rsp = g0.sched.sp with the same pc, as kOrdinary.
   kCgoCallback,
+  /// sigpanic, sigpanic0, asyncPreempt, debugCallV2: as kOrdinary, but the return address is the
+  /// interrupted instruction itself: look up the caller at it, not at it - 1.
   kInjectedCall,
+  /// sigtramp: as kOrdinary, but the return address is the first instruction of sigreturn (in cgo
+  /// programs of libc's __restore_rt): no subtraction of 1 there.
   kSignalHandler,
+  /// sigreturn (sigreturn__sigaction): rsp is the address of a ucontext. The interrupted rbp is at
+  /// rsp + 120, rsp at rsp + 160, pc at rsp + 168: no subtraction of 1 there.
   kSignalReturn,
+  /// Others that change rsp unseen by delta (nanotime1 and time.now to call the vDSO, callCgoMmap,
+  /// sigfwd, vgetrandom1, clone): CFA = rbp + 16 where delta >= 8, else the stack ends here.
   kSwitchesStack,
 };
+
+/// Offsets that the above needs, in bytes: g.stack.hi 8, g.m 48, g.sched 56 (in it sp 0, pc 8, bp
+/// 48 or, in Go 1.26 and 1.27, 40); m.g0 0, m.curg 192 or, in Go 1.26 and 1.27, 184. While Go code
+/// of 1.17 and later runs, r14 is g.
 
 /// The tables of one Go program, copied out of its file (as large as the section .gopclntab, and
 /// the inline trees). Const functions may be called by many threads at once.
