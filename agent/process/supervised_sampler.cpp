@@ -18,6 +18,7 @@
 #include "agent/process/proc_file.h"
 #include "agent/process/seqpacket.h"
 #include "agent/process/signal_set.h"
+#include "agent/process/task_stat.h"
 
 namespace agent {
 namespace {
@@ -32,6 +33,18 @@ constexpr Nanoseconds kDeathTakes = std::chrono::milliseconds(500);
 bool MayAttachToStrangers() {
   const Result<std::string> scope = ReadProcFile("/proc/sys/kernel/yama/ptrace_scope");
   return !scope || scope->starts_with('0') || HasPtraceCapability();
+}
+
+// Of a sampler that cannot be looked at: not runnable.
+SamplerCpu ReadSamplerCpu(Pid pid) {
+  const std::string folder = fmt::format("/proc/{}/", static_cast<pid_t>(pid));
+  const Result<std::string> stat_text = ReadProcFile(folder + "stat");
+  const Result<std::string> sched_text = ReadProcFile(folder + "schedstat");
+  if (!stat_text || !sched_text) return {};
+  const Result<TaskStat> stat = ParseTaskStat(*stat_text);
+  const Result<SchedStat> sched = ParseSchedStat(*sched_text);
+  if (!stat || !sched) return {};
+  return {.runnable = stat->state == 'R', .run = sched->run};
 }
 
 std::string HowItEnded(int wait_status, std::string_view kill_reason) {
@@ -113,7 +126,8 @@ MonotonicTime SupervisedSampler::Check(MonotonicTime now) {
     }
   }
   if (!running()) return MonotonicTime::max();
-  const Watchdog::Verdict verdict = watchdog_.Look(page_, now);
+  const Watchdog::Verdict verdict =
+      watchdog_.Look(page_, now, [this] { return ReadSamplerCpu(pid_); });
   if (verdict.hung) Kill("hung while it held a thread and was killed");
   return verdict.next_look;
 }
