@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/process/capabilities.h"
 #include "agent/process/own_fd.h"
@@ -96,8 +97,9 @@ bool SupervisedSampler::Reaped(Pid pid, int wait_status, MonotonicTime now) {
 void SupervisedSampler::ReportDeath(int wait_status, MonotonicTime now) {
   const std::uint64_t taken = page_.samples_taken.load(std::memory_order_relaxed);
   const std::uint64_t delivered = page_.samples_delivered.load(std::memory_order_relaxed);
-  LogWarn("the sampler {}: {} samples are lost{}", HowItEnded(wait_status, kill_reason_),
-          taken - std::min(taken, delivered), PlanRestart(now));
+  const std::uint64_t lost = taken - std::min(taken, delivered);
+  LogWarn("the sampler {}: {} {} lost{}", HowItEnded(wait_status, kill_reason_),
+          Counted(lost, "sample"), lost == 1 ? "is" : "are", PlanRestart(now));
 }
 
 std::string SupervisedSampler::PlanRestart(MonotonicTime now) {
