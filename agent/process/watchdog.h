@@ -31,7 +31,9 @@ struct SamplerCpu {
 class Watchdog {
  public:
   static constexpr Nanoseconds kLongestHold = std::chrono::milliseconds(100);
-  static constexpr Nanoseconds kLongestPending = std::chrono::seconds(1);
+  /// Since the sampler last looked after its pending stops, which it does more often than that: a
+  /// thread that stopped in between is held as any other.
+  static constexpr Nanoseconds kLongestPending = std::chrono::milliseconds(150);
   /// A hold that began right after a look is seen by the next one before it is too old.
   static constexpr Nanoseconds kLookPeriod = std::chrono::milliseconds(95);
   /// What looks hung must look the same a moment later: where the whole container was throttled or

@@ -27,8 +27,8 @@ constexpr Nanoseconds kSliceLength = std::chrono::milliseconds(100);
 // Within a window; past it the rarest stacks are folded.
 constexpr std::size_t kMaxWindowBytes = 16u << 20;
 // A thread that is about to stop is freed by SIGCHLD; the watchdog wants a sign of life more often
-// than once a second.
-constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
+// than each Watchdog::kLongestPending.
+constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(50);
 
 // A process that has ended and is not reaped yet has threads no more.
 bool IsAlive(Pid pid) {
@@ -129,6 +129,7 @@ SamplerReport Sampler::Run() {
   }
   SamplerReport report;
   report.finish_ordered = clock_.Now();
+  AwaitPending(report.finish_ordered + kLongestSleepWithPending);
   Finish();
   report.stacks = context_.stacks;
   report.trouble = context_.trouble;
@@ -158,6 +159,15 @@ Sampler::Wake Sampler::WaitForTick() {
     if (clock_.Now() >= ticks_.next()) return Wake::kTick;
   }
   return Wake::kFinish;
+}
+
+// Who stops after the last Collect stands still until this process has ended.
+void Sampler::AwaitPending(MonotonicTime deadline) {
+  tracer_.Collect();
+  while (tracer_.HasPending() && clock_.Now() < deadline) {
+    ::poll(nullptr, 0, 1);
+    tracer_.Collect();
+  }
 }
 
 // False when the run is over.

@@ -94,19 +94,15 @@ class Stops(unittest.TestCase):
     def time_until_free(self, run, sampler):
         """How long the program's thread stays held, and how long the three that take part in its release (the watchdog, the
         dying sampler, and we, who look) waited for a CPU meanwhile. Seconds."""
-        parts = (run.keeper, sampler, os.getpid())
-        before = {pid: launching.cpu_wait(pid) for pid in parts}
-        latest = dict(before)
+        waits = launching.CpuWaits(run.keeper, sampler, os.getpid())
         begin = time.monotonic()
         while launching.state_of(run.target) == "t":
-            latest |= {pid: max(latest[pid], launching.cpu_wait(pid)) for pid in parts}
+            waits.look()
             if time.monotonic() - begin > 5:
                 os.kill(sampler, signal.SIGCONT)
                 self.fail("held for 5 s")
             time.sleep(0.001)
-        held = time.monotonic() - begin
-        latest |= {pid: max(latest[pid], launching.cpu_wait(pid)) for pid in parts}
-        return held, sum(latest.values()) - sum(before.values())
+        return time.monotonic() - begin, waits.look()
 
     def test_sampler_stopped_while_it_holds_a_thread(self):
         """The watchdog ends that sampler, and no thread stands still for long."""

@@ -52,6 +52,19 @@ def cpu_wait(pid):
         return 0.0
 
 
+class CpuWaits:
+    """How long `pids` have waited for a CPU since now, all together, in seconds; of those that end, up to the last look."""
+
+    def __init__(self, *pids):
+        self._before = {pid: cpu_wait(pid) for pid in pids}
+        self._latest = dict(self._before)
+
+    def look(self):
+        for pid, latest in self._latest.items():
+            self._latest[pid] = max(latest, cpu_wait(pid))
+        return sum(self._latest.values()) - sum(self._before.values())
+
+
 def parent_of(pid):
     return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
