@@ -17,6 +17,9 @@ constexpr std::chrono::seconds kCoolDown{1};
 // A thread in the run queue stops when it gets a CPU; on a busy machine that takes milliseconds.
 constexpr std::chrono::milliseconds kStopDeadline{10};
 constexpr std::chrono::seconds kForkToExec{1};
+// Code that is made, run and freed within the time of one look (a module's, at its import) rarely
+// escapes three looks in a row.
+constexpr int kMostLooks = 3;
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
@@ -181,7 +184,7 @@ bool ProcessSampler::ReadFrames(Thread& thread, const TaskStat& stat, MonotonicT
   if (!spy_) return true;
   const bool may_stop = MayStop(stat, now);
   StackOutcome outcome = StackOutcome::kTorn;
-  if (!context_.always_stop || !may_stop) outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+  if (!context_.always_stop || !may_stop) outcome = ReadRunning(thread);
   // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one. A
   // code object that was freed before it was named counts as torn too.
   if ((outcome == StackOutcome::kTorn || outcome == StackOutcome::kUnreadable) && may_stop) {
@@ -191,8 +194,18 @@ bool ProcessSampler::ReadFrames(Thread& thread, const TaskStat& stat, MonotonicT
       return false;
     }
     outcome = NameAfter(*stopped);
+    if (outcome == StackOutcome::kUnreadable) outcome = ReadRunning(thread);
   }
   return Count(outcome);
+}
+
+// A code object that was freed before it was named: what the thread runs now is as good a sample.
+StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
+  StackOutcome outcome = StackOutcome::kUnreadable;
+  for (int i = 0; i < kMostLooks && outcome == StackOutcome::kUnreadable; ++i) {
+    outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+  }
+  return outcome;
 }
 
 // Nothing when the thread did not stop in time.
@@ -226,7 +239,7 @@ bool ProcessSampler::Count(StackOutcome outcome) {
       return false;
     case StackOutcome::kGone:
       spy_.reset();  // the process ended, or runs another program now
-      return false;
+      return true;   // its last CPU time, without an address space, is its own all the same
   }
   return false;
 }
@@ -251,6 +264,9 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
 
 void ProcessSampler::TryAttach(MonotonicTime now) {
   if (refused_for_good_ || now < next_attach_) return;
+  // Looking into files takes its time, and a thread that stops meanwhile waits for us. But one that
+  // never stops does not keep others out for ever.
+  if (context_.tracer->HasPending() && now - born_ < kCoolDown) return;
   const std::expected<void, Refusal> attached = AttachNow();
   if (attached) return;
   Note(attached.error());

@@ -90,6 +90,7 @@ class ProcessSampler {
   void Claim(Thread& thread, Nanoseconds growth);
   void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
   bool ReadFrames(Thread& thread, const TaskStat& stat, MonotonicTime now);
+  StackOutcome ReadRunning(Thread& thread);
   std::optional<StackOutcome> ReadStopped(Thread& thread, MonotonicTime now);
   StackOutcome NameAfter(StackOutcome read);
   bool Count(StackOutcome outcome);
