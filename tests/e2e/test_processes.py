@@ -41,6 +41,32 @@ class Family(unittest.TestCase):
         self.assertTrue(all(process.startswith("python") for process, _ in names), names)
 
 
+# A function that takes a second of CPU time.
+BURN = "import time\ndef {0}():\n  until = time.process_time() + 1\n  while time.process_time() < until: pass\n"
+
+
+class Changes(unittest.TestCase):
+    """What was known of a process or thread does not hold for ever."""
+
+    def test_a_program_that_executes_another(self):
+        pythons = list(agent_runs.find_interpreters().values()) or [agent_runs.any_interpreter()]
+        second = BURN.format("second") + "second()"
+        first = BURN.format("first") + f"import os\nfirst()\nos.execv({pythons[-1]!r}, ['python', '-c', {second!r}])"
+        run = Run([pythons[0], "-c", first])
+        self.assertEqual(run.status, 0, run.stderr)
+        sampled = run.profile.inclusive("cpu")
+        for name in ("first", "second"):
+            self.assertAlmostEqual(sampled.get(name, 0) / 1e9, 1, delta=0.15, msg=name)
+
+    def test_a_thread_that_wakes_after_a_long_sleep(self):
+        program = BURN.format("woken") + "import threading\n" \
+            "def late():\n  time.sleep(2.5)\n  woken()\n" \
+            "thread = threading.Thread(target=late)\nthread.start()\nthread.join()"
+        run = Run([agent_runs.any_interpreter(), "-c", program])
+        self.assertEqual(run.status, 0, run.stderr)
+        self.assertAlmostEqual(run.profile.inclusive("cpu").get("woken", 0) / 1e9, 1, delta=0.15)
+
+
 class NothingIsMissing(unittest.TestCase):
     def test_cpu_time_of_processes_too_brief_to_be_seen(self):
         """200 processes of about a millisecond each, at 20 Hz: hardly a sample meets one."""
