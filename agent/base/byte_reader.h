@@ -83,8 +83,7 @@ class ByteReader {
       Fail();
       return {};
     }
-    const auto size =
-        static_cast<std::size_t>(static_cast<const std::byte*>(end) - rest.data());
+    const auto size = static_cast<std::size_t>(static_cast<const std::byte*>(end) - rest.data());
     position_ += size + 1;
     return {reinterpret_cast<const char*>(rest.data()), size};
   }

@@ -8,8 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/profile/frame.h"
+#include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
 #include "agent/report/summary.h"
 #include "agent/sampling/sampler.h"
@@ -74,24 +76,11 @@ std::string FileOf(const SessionPlan& plan, const SamplerStart& start) {
   return path.insert(name, fmt::format("restarted-{}-", ::getpid()));
 }
 
-void SayLosses(const LossCounters& losses, std::int64_t samples) {
-  if (losses.LostSamples() > 0) {
-    LogWarn("{} samples were lost, {} were kept: {} torn, {} unreadable, {} not stopped in time",
-            losses.LostSamples(), samples, losses.torn, losses.unreadable, losses.stop_timeout);
-  }
-  if (losses.late_ticks > 0 && losses.late_ticks * 20 > static_cast<std::uint64_t>(samples)) {
-    LogWarn("{} ticks were left out: the machine is too busy for this sample rate",
-            losses.late_ticks);
-  }
-  if (losses.folded > 0) {
-    LogWarn("{} stacks are shown as \"[other stacks]\": the profile was full", losses.folded);
-  }
-}
-
 void SayUpload(const UploadCounters& counters) {
   if (counters.windows_lost == 0) return;
-  LogWarn("{} profiles with {} samples did not reach the server, {} did: {}", counters.windows_lost,
-          counters.samples_lost, counters.windows_sent, counters.last_error);
+  LogWarn("{} with {} did not reach the server, {} did: {}",
+          Counted(counters.windows_lost, "profile"), Counted(counters.samples_lost, "sample"),
+          counters.windows_sent, counters.last_error);
 }
 
 void WriteToStderr(std::string_view text) {
@@ -147,7 +136,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
       WriteToStderr(FormatSummary(*run));
       if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
     }
-    SayLosses(run->losses(), run->Total().count);
+    for (const std::string& line : LossLines(run->losses(), run->Total().count)) {
+      LogWarn("{}", line);
+    }
     if (report.stacks == 0 && report.trouble.empty() && run->Total().cpu_ns > 0) {
       LogWarn("no Python code was seen: this build names Python 3.11 to 3.13 only");
     }

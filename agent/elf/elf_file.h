@@ -29,7 +29,7 @@ struct ElfSegment {
 
 /// The content of a section.
 struct ElfSection {
-  ElfAddress address{};               ///< 0 when it is not loaded.
+  ElfAddress address{};              ///< 0 when it is not loaded.
   std::span<const std::byte> bytes;  ///< Decompressed. Lives as long as the ElfFile.
 };
 
@@ -82,7 +82,6 @@ class ElfFile {
   std::uint16_t machine_ = 0;
   std::vector<ElfSegment> load_segments_;
 };
-
 
 /// Where an ELF file's bytes are, so that each thread that needs them can open its own ElfFile.
 class ElfSource {

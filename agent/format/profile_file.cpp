@@ -64,6 +64,28 @@ Result<Temporary> CreateBeside(const std::string& path) {
   return Fail(Errc::kLimit, "cannot write the profile, too many temporary files beside it", path);
 }
 
+// Here nothing can be renamed over it: `docker -v /host/file:/file` makes such files. False on
+// kernels before 5.8, which do not tell (statx(2)); then it is found out at the rename.
+bool IsMountPoint(const std::string& path) {
+  struct statx info{};
+  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) == 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Never through a link, as with a rename.
+Result<UniqueFd> OpenExisting(const std::string& path) {
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file.valid()) return FailWrite(path);
+  return file;
+}
+
+Result<void> Overwrite(const std::string& path, std::string_view text) {
+  AGENT_TRY(const UniqueFd file, OpenExisting(path));
+  AGENT_CHECK_OK(WriteAll(file.get(), text, path));
+  if (::ftruncate(file.get(), static_cast<off_t>(text.size())) != 0) return FailWrite(path);
+  return {};
+}
+
 Result<void> WriteSpecial(const std::string& path, std::string_view text) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file.valid()) return FailWrite(path);
@@ -89,8 +111,15 @@ Result<void> CheckProfileFile(const std::string& path) {
     }
     return ::access(path.c_str(), W_OK) == 0 ? Result<void>() : FailWrite(path);
   }
-  AGENT_TRY(const Temporary probe, CreateBeside(path));
-  ::unlink(probe.path.c_str());
+  if (!IsMountPoint(path)) {
+    const Result<Temporary> probe = CreateBeside(path);
+    if (probe) {
+      ::unlink(probe->path.c_str());
+      return {};
+    }
+    if (::access(path.c_str(), F_OK) != 0) return std::unexpected(probe.error());
+  }
+  AGENT_CHECK_OK(OpenExisting(path));
   return {};
 }
 
@@ -100,12 +129,17 @@ Result<void> WriteProfileFile(const std::string& path, const Profile& profile) {
                                ? Gzip(EncodePprof(profile, {.sample_labels = true}))
                                : EncodeFolded(profile);
   if (IsSpecial(path)) return WriteSpecial(path, text);
-  AGENT_TRY(Temporary file, CreateBeside(path));
-  Result<void> written = WriteAll(file.fd.get(), text, path);
+  Result<Temporary> file = CreateBeside(path);
+  if (!file) {
+    if (::access(path.c_str(), F_OK) != 0) return std::unexpected(file.error());
+    return Overwrite(path, text);
+  }
+  Result<void> written = WriteAll(file->fd.get(), text, path);
   // Some file systems say only here that there is no room.
-  if (::close(file.fd.Release()) != 0 && written) written = FailWrite(path);
-  if (written && ::rename(file.path.c_str(), path.c_str()) != 0) written = FailWrite(path);
-  if (!written) ::unlink(file.path.c_str());
+  if (::close(file->fd.Release()) != 0 && written) written = FailWrite(path);
+  if (written && ::rename(file->path.c_str(), path.c_str()) == 0) return {};
+  if (written) written = errno == EBUSY ? Overwrite(path, text) : FailWrite(path);
+  ::unlink(file->path.c_str());
   return written;
 }
 

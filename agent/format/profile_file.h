@@ -18,8 +18,9 @@ enum class FileFormat { kPprof, kFolded };
 /// Whether WriteProfileFile could write there now. Leaves an existing file as it is.
 [[nodiscard]] Result<void> CheckProfileFile(const std::string& path);
 
-/// Writes beside it and renames, so that a reader never sees half a profile. What is not a regular
-/// file (a pipe, /dev/null) is written to directly.
+/// Writes beside it and renames, so that a reader never sees half a profile. Written to directly is
+/// what is not a regular file (a pipe, /dev/null), and an existing file that cannot be replaced: a
+/// mount point (`docker -v /host/file:/file`), or one in a folder where we may not create files.
 [[nodiscard]] Result<void> WriteProfileFile(const std::string& path, const Profile& profile);
 
 }  // namespace agent

@@ -16,8 +16,8 @@ namespace agent {
 namespace {
 
 std::string MapFilesPath(Pid pid, const Mapping& mapping) {
-  return fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid),
-                     mapping.start.value(), mapping.end.value());
+  return fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid), mapping.start.value(),
+                     mapping.end.value());
 }
 
 }  // namespace

@@ -12,12 +12,14 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/process/capabilities.h"
 #include "agent/process/own_fd.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/seqpacket.h"
 #include "agent/process/signal_set.h"
+#include "agent/process/task_stat.h"
 
 namespace agent {
 namespace {
@@ -32,6 +34,18 @@ constexpr Nanoseconds kDeathTakes = std::chrono::milliseconds(500);
 bool MayAttachToStrangers() {
   const Result<std::string> scope = ReadProcFile("/proc/sys/kernel/yama/ptrace_scope");
   return !scope || scope->starts_with('0') || HasPtraceCapability();
+}
+
+// Of a sampler that cannot be looked at: not runnable.
+SamplerCpu ReadSamplerCpu(Pid pid) {
+  const std::string folder = fmt::format("/proc/{}/", static_cast<pid_t>(pid));
+  const Result<std::string> stat_text = ReadProcFile(folder + "stat");
+  const Result<std::string> sched_text = ReadProcFile(folder + "schedstat");
+  if (!stat_text || !sched_text) return {};
+  const Result<TaskStat> stat = ParseTaskStat(*stat_text);
+  const Result<SchedStat> sched = ParseSchedStat(*sched_text);
+  if (!stat || !sched) return {};
+  return {.runnable = stat->state == 'R', .run = sched->run};
 }
 
 std::string HowItEnded(int wait_status, std::string_view kill_reason) {
@@ -83,8 +97,9 @@ bool SupervisedSampler::Reaped(Pid pid, int wait_status, MonotonicTime now) {
 void SupervisedSampler::ReportDeath(int wait_status, MonotonicTime now) {
   const std::uint64_t taken = page_.samples_taken.load(std::memory_order_relaxed);
   const std::uint64_t delivered = page_.samples_delivered.load(std::memory_order_relaxed);
-  LogWarn("the sampler {}: {} samples are lost{}", HowItEnded(wait_status, kill_reason_),
-          taken - std::min(taken, delivered), PlanRestart(now));
+  const std::uint64_t lost = taken - std::min(taken, delivered);
+  LogWarn("the sampler {}: {} {} lost{}", HowItEnded(wait_status, kill_reason_),
+          Counted(lost, "sample"), lost == 1 ? "is" : "are", PlanRestart(now));
 }
 
 std::string SupervisedSampler::PlanRestart(MonotonicTime now) {
@@ -113,7 +128,8 @@ MonotonicTime SupervisedSampler::Check(MonotonicTime now) {
     }
   }
   if (!running()) return MonotonicTime::max();
-  const Watchdog::Verdict verdict = watchdog_.Look(page_, now);
+  const Watchdog::Verdict verdict =
+      watchdog_.Look(page_, now, [this] { return ReadSamplerCpu(pid_); });
   if (verdict.hung) Kill("hung while it held a thread and was killed");
   return verdict.next_look;
 }

@@ -67,9 +67,9 @@ bool ReadAndShield(Tid tid, Registers& registers) {
   user_regs_struct raw;
   iovec vector{&raw, sizeof(raw)};
   if (::ptrace(PTRACE_GETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector) != 0) return false;
-  registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi, raw.rbp, raw.rsp,
-                      raw.r8,  raw.r9,  raw.r10, raw.r11, raw.r12, raw.r13, raw.r14, raw.r15,
-                      raw.rip};
+  registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi,
+                      raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
+                      raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
   if (NeedsShield(raw)) {
     raw.rax = -kErestartNoHand;
     ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);

@@ -38,8 +38,8 @@ class Tracer {
 
   /// Asks for a stop without waiting for it; several threads may be asked one behind another.
   /// `client` is told when it comes, however late, in AwaitStops or Collect: a thread in the run
-  /// queue stops when it gets a CPU, with the stack that it has now. kGone, kNotPermitted; kTimeout:
-  /// another thread of the process is overdue.
+  /// queue stops when it gets a CPU, with the stack that it has now. kGone, kNotPermitted;
+  /// kTimeout: another thread of the process is overdue.
   Result<void> Interrupt(Pid process, Tid tid, StopClient& client);
   /// Handles stops as they come, until all that were asked for have come, or `until`.
   void AwaitStops(MonotonicTime until);

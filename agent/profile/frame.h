@@ -22,8 +22,8 @@ struct Function {
 };
 
 /// A file, or a piece of memory, that code was loaded from. Addresses in it are the file's own
-/// (ELF) ones, the same in every process; where there is no file, the process's. Immutable, lives as
-/// long as the run.
+/// (ELF) ones, the same in every process; where there is no file, the process's. Immutable, lives
+/// as long as the run.
 struct Module {
   std::string path;      ///< As the target sees it; "[vdso]"; "[anonymous code]" without a file.
   std::string build_id;  ///< Lower-case hex; "" when it has none.
@@ -40,8 +40,8 @@ struct Frame {
   std::uint32_t line = 0;              ///< The line being run; 0 when unknown.
   /// Was compiled into the next frame (its caller) and has no frame of its own on the stack.
   bool inlined = false;
-  /// Of machine code that could not be named, so that a server can; null else, and for code that was
-  /// named.
+  /// Of machine code that could not be named, so that a server can; null else, and for code that
+  /// was named.
   const Module* module = nullptr;
   /// In `module`, of the instruction that runs (leaf) or calls: one less than the return address.
   std::uint64_t address = 0;

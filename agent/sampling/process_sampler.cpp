@@ -15,6 +15,9 @@ namespace {
 // such thread ran.
 constexpr std::chrono::seconds kCoolDown{1};
 constexpr std::chrono::seconds kForkToExec{1};
+// Code that is made, run and freed within the time of one look (a module's, at its import) rarely
+// escapes three looks in a row.
+constexpr int kMostLooks = 3;
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
@@ -184,11 +187,10 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   }
   const bool may_stop = MayStop(stat, now);
   if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
-    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    const StackOutcome outcome = ReadRunning(thread);
     // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one. A
     // code object that was freed before it was named counts as torn too.
-    const bool is_exact =
-        outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
+    const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
     if (is_exact || !may_stop) {
       if (Count(outcome)) AddSample(thread, wall);
       return;
@@ -254,7 +256,9 @@ void ProcessSampler::OnReleased(Tid tid) {
   if (!spy_) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
-    if (Count(NameAfter(stopped_outcome_))) AddSample(thread, thread.asked_at);
+    StackOutcome outcome = NameAfter(stopped_outcome_);
+    if (outcome == StackOutcome::kUnreadable) outcome = ReadRunning(thread);
+    if (Count(outcome)) AddSample(thread, thread.asked_at);
     Finished(thread);
   } else {
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
@@ -303,6 +307,7 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   const std::size_t bytes = snapshot.content.stacks[0].bytes.size();
   StackOutcome outcome = StackOutcome::kGone;
   StackExtent extent;
+  stack_.clear();
   if (spy_ && spy_->WantsSnapshots()) {
     outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
   }
@@ -335,8 +340,21 @@ void ProcessSampler::Finished(Thread& thread) {
 void ProcessSampler::ForgetSnapshots() {
   for (const Snapshot& snapshot : snapshots_) {
     context_.waiting_bytes -= snapshot.content.stacks[0].bytes.size();
+    ++context_.window->losses().dropped;
+    if (const auto found = threads_.find(snapshot.tid); found != threads_.end()) {
+      Finished(found->second);
+    }
   }
   snapshots_.clear();
+}
+
+// A code object that was freed before it was named: what the thread runs now is as good a sample.
+StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
+  StackOutcome outcome = StackOutcome::kUnreadable;
+  for (int i = 0; i < kMostLooks && outcome == StackOutcome::kUnreadable; ++i) {
+    outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+  }
+  return outcome;
 }
 
 StackOutcome ProcessSampler::NameAfter(StackOutcome read) {
@@ -368,7 +386,7 @@ bool ProcessSampler::Count(StackOutcome outcome) {
     case StackOutcome::kGone:
       spy_.reset();  // the process ended, or runs another program now
       is_fallback_ = false;
-      return false;
+      return true;  // its last CPU time, without an address space, is its own all the same
   }
   return false;
 }
@@ -395,6 +413,9 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
 
 void ProcessSampler::TryAttach(MonotonicTime now) {
   if (now < next_attach_ || (refused_for_good_ && spy_)) return;
+  // Looking into files takes its time, and a thread that stops meanwhile waits for us. But one that
+  // never stops does not keep others out for ever.
+  if (context_.tracer->HasPending() && now - born_ < kCoolDown) return;
   const std::expected<void, Refusal> attached = AttachNow();
   if (!attached) Note(attached.error());
   if (attached && !is_fallback_) return;

@@ -97,13 +97,13 @@ class ProcessSampler final : private StopClient {
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
     // Of samples that need a stop:
-    std::size_t unfinished = 0;          // asked for, and not in the window yet
-    WallTime asked_at;                   // when the stop under way was asked for
-    bool is_asked = false;               // a stop is under way
-    Nanoseconds unclaimed{0};            // growth that waits for these samples
-    std::uint64_t stack_end = 0;         // of the last stack that was whole
-    std::uint64_t own_stack_end = 0;     // of its own stack, when it has been on another one
-    bool copy_all = false;               // the last copy was cut
+    std::size_t unfinished = 0;       // asked for, and not in the window yet
+    WallTime asked_at;                // when the stop under way was asked for
+    bool is_asked = false;            // a stop is under way
+    Nanoseconds unclaimed{0};         // growth that waits for these samples
+    std::uint64_t stack_end = 0;      // of the last stack that was whole
+    std::uint64_t own_stack_end = 0;  // of its own stack, when it has been on another one
+    bool copy_all = false;            // the last copy was cut
   };
   struct Snapshot {
     Tid tid;
@@ -126,6 +126,7 @@ class ProcessSampler final : private StopClient {
   bool ReadSnapshot(Snapshot& snapshot, MonotonicTime now);
   void Finished(Thread& thread);
   void ForgetSnapshots();
+  StackOutcome ReadRunning(Thread& thread);
   StackOutcome NameAfter(StackOutcome read);
   bool Count(StackOutcome outcome);
   bool MayStop(const TaskStat& stat, MonotonicTime now) const;
@@ -155,8 +156,8 @@ class ProcessSampler final : private StopClient {
   MonotonicTime next_attach_;
   Nanoseconds attach_pause_{0};
   bool refused_for_good_ = false;
-  bool is_fallback_ = false;  // spy_ took what no other one did
-  Stack stack_;               // of the sample under way
+  bool is_fallback_ = false;                                // spy_ took what no other one did
+  Stack stack_;                                             // of the sample under way
   StackOutcome stopped_outcome_ = StackOutcome::kNoFrames;  // of the thread that stands still
   std::vector<Snapshot> snapshots_;
 };

@@ -131,6 +131,7 @@ SamplerReport Sampler::Run() {
   }
   SamplerReport report;
   report.finish_ordered = clock_.Now();
+  AwaitPending(report.finish_ordered + kLongestSleepWithPending);
   Finish();
   report.stacks = context_.stacks;
   report.trouble = context_.trouble;
@@ -161,6 +162,18 @@ Sampler::Wake Sampler::WaitForTick() {
     if (clock_.Now() >= ticks_.next()) return Wake::kTick;
   }
   return Wake::kFinish;
+}
+
+// Who stops after the last Collect stands still until this process has ended.
+void Sampler::AwaitPending(MonotonicTime deadline) {
+  while (tracer_.HasPending() && clock_.Now() < deadline) {
+    tracer_.AwaitStops(deadline);
+    if (tracer_.HasPending()) ::poll(nullptr, 0, 1);
+  }
+  while (!context_.stopped.empty() && clock_.Now() < deadline) {
+    TakeStopped();  // tables may still be in the making
+    if (!context_.stopped.empty()) ::poll(nullptr, 0, 1);
+  }
 }
 
 // False when the run is over.

@@ -58,6 +58,7 @@ class Sampler {
   enum class Wake { kTick, kFinish };
 
   Wake WaitForTick();
+  void AwaitPending(MonotonicTime deadline);
   bool TakeOrder();
   void Tick();
   void TakeStopped();

@@ -58,8 +58,8 @@ std::expected<std::unique_ptr<Spy>, Refusal> NativeSpyFactory::Attach(TargetProc
   const Result<std::vector<Mapping>> mappings = process.ReadMappings();
   if (!mappings) {
     const bool is_gone = mappings.error().code == Errc::kGone;
-    return std::unexpected(Refusal{
-        is_gone ? Refusal::Kind::kGone : Refusal::Kind::kNotPermitted, mappings.error().Message()});
+    return std::unexpected(Refusal{is_gone ? Refusal::Kind::kGone : Refusal::Kind::kNotPermitted,
+                                   mappings.error().Message()});
   }
   return std::make_unique<NativeSpy>(process, files_, cut_, incomplete_);
 }

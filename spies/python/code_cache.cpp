@@ -32,6 +32,11 @@ CodeCache::CodeCache(ProcessMemory& memory, const Layout& layout, RemoteAddress 
   identity_size_ = last + 8 - kObType;
 }
 
+void CodeCache::BlankWhatChanges(std::span<std::byte> identity) const {
+  if (layout_.code.warmup == 0) return;
+  std::ranges::fill(identity.subspan(layout_.code.warmup - kObType, 4), std::byte{0});
+}
+
 Result<void> CodeCache::Load(RemoteAddress address, std::span<const std::byte> identity,
                              Code& code) {
   if (!code_type_.IsNull() && LoadField<std::uint64_t>(identity, kObType) != code_type_.value()) {
@@ -46,6 +51,7 @@ Result<void> CodeCache::Load(RemoteAddress address, std::span<const std::byte> i
   // What was read in between belongs to this code object only if it is still there.
   std::vector<std::byte> again(identity.size());
   AGENT_CHECK_OK(memory_.Read(address.Plus(kObType), again));
+  BlankWhatChanges(again);
   if (!std::ranges::equal(again, identity)) return Fail(Errc::kUnreadable, "code object freed");
   code.identity.assign(identity.begin(), identity.end());
   code.first_line = LoadField<std::uint32_t>(identity, layout_.code.first_line);
@@ -90,6 +96,7 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
   }
   for (std::size_t i = 0; i < distinct_.size(); ++i) {
     const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
+    BlankWhatChanges(identity);
     Code& code = codes_[distinct_[i]];
     if (code.function != nullptr && std::ranges::equal(code.identity, identity)) continue;
     if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {

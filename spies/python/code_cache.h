@@ -30,8 +30,8 @@ class CodeCache {
   Result<void> Name(std::span<const RawFrame> frames, Stack& stack);
 
  private:
-  // The bytes of a code object from ob_type to co_linetable; they hold every pointer that is
-  // followed.
+  // The bytes of a code object from ob_type to co_linetable, zero where they change while it runs;
+  // they hold every pointer that is followed.
   static constexpr std::size_t kMaxIdentity = 512;
   struct Code {
     std::vector<std::byte> identity;
@@ -41,6 +41,7 @@ class CodeCache {
     std::unordered_map<std::int64_t, std::uint32_t> lines;  ///< by instruction
   };
 
+  void BlankWhatChanges(std::span<std::byte> identity) const;
   Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
   std::uint32_t LineOf(Code& code, RemoteAddress address, RemoteAddress instruction) const;
 

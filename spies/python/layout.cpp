@@ -33,7 +33,8 @@ constexpr Layout k311 = {
              .name = 120,
              .qualname = 128,
              .line_table = 136,
-             .instructions = 184},
+             .instructions = 184,
+             .warmup = 52},
     .unicode = {.length = 16, .state = 32, .ascii_data = 48, .compact_data = 72},
     .bytes = {.size = 16, .data = 32},
 };

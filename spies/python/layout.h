@@ -57,6 +57,9 @@ struct Layout {
     std::uint32_t qualname;
     std::uint32_t line_table;
     std::uint32_t instructions;  ///< co_code_adaptive
+    /// 3.11 only, 0 else: co_warmup and _co_linearray_entry_size, four bytes before line_table that
+    /// change while the code runs.
+    std::uint32_t warmup = 0;
   } code;
   struct Unicode {  // PyUnicodeObject
     std::uint32_t length;

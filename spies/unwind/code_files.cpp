@@ -117,7 +117,8 @@ Result<CodeFile*> CodeFiles::OfMemory(TargetProcess& process, std::span<const Ma
 }
 
 const Module* CodeFiles::AnonymousModule(TargetProcess& process) {
-  const Module& module = anonymous_.emplace_back(Module{.path = "[anonymous code]", .build_id = {}});
+  const Module& module =
+      anonymous_.emplace_back(Module{.path = "[anonymous code]", .build_id = {}});
   listener_.OnModule(module, nullptr, process);
   return &module;
 }

@@ -25,8 +25,7 @@ namespace agent::unwind {
 /// One file (or image in memory) with code. Lives as long as CodeFiles.
 class CodeFile {
  public:
-  CodeFile(Module module, std::shared_ptr<const ElfSource> source,
-           std::vector<ElfSegment> segments)
+  CodeFile(Module module, std::shared_ptr<const ElfSource> source, std::vector<ElfSegment> segments)
       : module_(std::move(module)), source_(std::move(source)), segments_(std::move(segments)) {}
 
   [[nodiscard]] const Module& module() const { return module_; }

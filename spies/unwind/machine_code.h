@@ -16,8 +16,8 @@ constexpr std::size_t kLongestCall = 8;
 /// bytes before it.
 [[nodiscard]] bool EndsWithCall(std::span<const std::byte> before);
 
-/// Whether the code is the end of a signal handler: the call of rt_sigreturn that the kernel makes a
-/// handler return to (the C library's or Go's).
+/// Whether the code is the end of a signal handler: the call of rt_sigreturn that the kernel makes
+/// a handler return to (the C library's or Go's).
 [[nodiscard]] bool IsSignalReturn(std::span<const std::byte> code);
 
 /// Where the ucontext's registers lie, from the stack pointer at the signal return.

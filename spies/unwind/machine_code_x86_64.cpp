@@ -76,8 +76,8 @@ FrameSetup SetupAt(std::span<const std::byte> before, std::span<const std::byte>
     return after_push ? kPushed : FrameSetup{};
   }
   // push rbp; mov rbp, rsp
-  if (StartsWith(after, kPushRbp) && (StartsWith(after.subspan(1), kMovRbpRsp) ||
-                                      StartsWith(after.subspan(1), kMovRbpRsp2))) {
+  if (StartsWith(after, kPushRbp) &&
+      (StartsWith(after.subspan(1), kMovRbpRsp) || StartsWith(after.subspan(1), kMovRbpRsp2))) {
     return kNotPushed;
   }
   return {};

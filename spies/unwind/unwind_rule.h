@@ -12,7 +12,7 @@ namespace agent::unwind {
 enum class CfaKind : std::uint8_t {
   kNone,      ///< Nothing is known about this address.
   kRegister,  ///< cfa_register + cfa_offset
-  kDeref,     ///< The word at cfa_register + cfa_offset (stack realignment).
+  kDeref,     ///< The word at cfa_register + cfa_offset, plus cfa_addend (stack realignment).
   kPlt,       ///< A lazily bound PLT entry: one word more from its instruction cfa_offset on.
   kSignal,    ///< A signal frame: all registers lie in the ucontext at the stack pointer.
   kComplex,   ///< Another expression: not for tables.
@@ -39,6 +39,7 @@ struct UnwindRule {
   CfaKind cfa = CfaKind::kNone;
   std::uint8_t cfa_register = 0;
   std::int32_t cfa_offset = 0;
+  std::int32_t cfa_addend = 0;
   Saved fp;
   Saved extra;
   Saved return_address;
@@ -56,10 +57,11 @@ struct std::hash<agent::unwind::UnwindRule> {
     std::uint64_t mixed = 0;
     for (const std::uint64_t part :
          {word(static_cast<std::uint64_t>(rule.cfa) << 8 | rule.cfa_register, rule.cfa_offset),
-          word(static_cast<std::uint64_t>(rule.fp.kind), rule.fp.offset),
+          word(static_cast<std::uint64_t>(rule.fp.kind) ^
+                   static_cast<std::uint64_t>(rule.cfa_addend),
+               rule.fp.offset),
           word(static_cast<std::uint64_t>(rule.extra.kind), rule.extra.offset),
-          word(static_cast<std::uint64_t>(rule.return_address.kind),
-               rule.return_address.offset)}) {
+          word(static_cast<std::uint64_t>(rule.return_address.kind), rule.return_address.offset)}) {
       mixed = (mixed ^ part) * 0x9e3779b97f4a7c15;
       mixed ^= mixed >> 29;
     }

@@ -53,6 +53,7 @@ enum Opcode : std::uint8_t {
 
 // DW_OP_* of the expressions that compilers and linkers emit.
 constexpr std::uint8_t kOpDeref = 0x06;
+constexpr std::uint8_t kOpPlusUconst = 0x23;
 constexpr std::uint8_t kOpBreg0 = 0x70;
 
 // What is known at one instruction.
@@ -62,11 +63,12 @@ struct State {
   bool fp_is_complex = false;
 };
 
-// "register + offset", with or without a dereference.
+// "register + offset"; or the word there, plus something.
 struct SimpleExpression {
   std::uint8_t base = 0;
   std::int32_t offset = 0;
   bool dereferenced = false;
+  std::int32_t addend = 0;
 };
 
 bool FitsInt32(std::int64_t value) {
@@ -84,10 +86,19 @@ std::optional<SimpleExpression> ParseSimple(std::span<const std::byte> expressio
   const std::int64_t offset = reader.ReadSleb();
   SimpleExpression result{.base = static_cast<std::uint8_t>(operation - kOpBreg0),
                           .offset = static_cast<std::int32_t>(offset),
-                          .dereferenced = false};
-  if (!reader.AtEnd()) result.dereferenced = reader.Read<std::uint8_t>() == kOpDeref;
-  const bool known = reader.AtEnd() && (result.dereferenced || expression.size() <= 6);
-  if (!reader.ok() || !known || !FitsInt32(offset)) return std::nullopt;
+                          .dereferenced = false,
+                          .addend = 0};
+  if (!reader.AtEnd()) {
+    result.dereferenced = reader.Read<std::uint8_t>() == kOpDeref;
+    if (!result.dereferenced) return std::nullopt;
+  }
+  if (!reader.AtEnd()) {
+    const auto next = reader.Read<std::uint8_t>();
+    const std::uint64_t addend = reader.ReadUleb();
+    if (next != kOpPlusUconst || addend > 0xffff) return std::nullopt;
+    result.addend = static_cast<std::int32_t>(addend);
+  }
+  if (!reader.ok() || !reader.AtEnd() || !FitsInt32(offset)) return std::nullopt;
   return result;
 }
 
@@ -194,8 +205,7 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
     return true;
   };
   const auto set_cfa = [&](std::uint64_t number, std::int32_t value) {
-    state.rule.cfa =
-        number < RegisterNumbers::kCount ? CfaKind::kRegister : CfaKind::kComplex;
+    state.rule.cfa = number < RegisterNumbers::kCount ? CfaKind::kRegister : CfaKind::kComplex;
     state.rule.cfa_register = static_cast<std::uint8_t>(number);
     state.rule.cfa_offset = value;
   };
@@ -207,8 +217,7 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
         if (!advance(low)) return false;
         continue;
       case 0x80:
-        SetRegister(low,
-                    {SavedKind::kAtCfa, scaled(static_cast<std::int64_t>(reader.ReadUleb()))},
+        SetRegister(low, {SavedKind::kAtCfa, scaled(static_cast<std::int64_t>(reader.ReadUleb()))},
                     state);
         continue;
       case 0xc0:
@@ -307,6 +316,7 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
         state.rule.cfa = CfaKind::kComplex;
         state.rule.cfa_register = 0;
         state.rule.cfa_offset = 0;
+        state.rule.cfa_addend = 0;
         if (const auto plt = ParsePltExpression(expression)) {
           state.rule.cfa = CfaKind::kPlt;
           state.rule.cfa_offset = *plt;
@@ -314,14 +324,14 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
           state.rule.cfa = simple->dereferenced ? CfaKind::kDeref : CfaKind::kRegister;
           state.rule.cfa_register = simple->base;
           state.rule.cfa_offset = simple->offset;
+          state.rule.cfa_addend = simple->addend;
         }
         break;
       }
       case kExpression: {
         const std::uint64_t number = reader.ReadUleb();
         const auto simple = ParseSimple(reader.Take(reader.ReadUleb()));
-        const bool at_fp =
-            simple && !simple->dereferenced && simple->base == RegisterNumbers::kFp;
+        const bool at_fp = simple && !simple->dereferenced && simple->base == RegisterNumbers::kFp;
         SetRegister(number, {SavedKind::kAtFp, at_fp ? simple->offset : 0}, state, !at_fp);
         break;
       }
@@ -485,8 +495,8 @@ std::optional<LoadedEhFrame> EhFrameByHeader(const ElfFile& elf) {
   const std::int64_t distance = reader.Read<std::int32_t>();
   if (!reader.ok() || version != 1 || encoding != kPcRelSdata4) return std::nullopt;
   LoadedEhFrame found;
-  found.address = static_cast<std::uint64_t>(segment->address) + 4 +
-                  static_cast<std::uint64_t>(distance);
+  found.address =
+      static_cast<std::uint64_t>(segment->address) + 4 + static_cast<std::uint64_t>(distance);
   found.bytes = elf.ReadLoaded(ElfAddress{found.address}, kMaxEhFrame);
   return found;
 }
@@ -502,9 +512,9 @@ std::optional<LoadedEhFrame> EhFrameByScan(const ElfFile& elf) {
       const std::size_t at = text.find(start);
       if (at == std::string_view::npos || at < sizeof(std::uint32_t)) continue;
       const std::size_t begin = at - sizeof(std::uint32_t);
-      return LoadedEhFrame{.address = static_cast<std::uint64_t>(segment.address) + begin,
-                           .bytes = {bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-                                     bytes.end()}};
+      return LoadedEhFrame{
+          .address = static_cast<std::uint64_t>(segment.address) + begin,
+          .bytes = {bytes.begin() + static_cast<std::ptrdiff_t>(begin), bytes.end()}};
     }
   }
   return std::nullopt;

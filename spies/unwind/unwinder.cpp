@@ -52,8 +52,8 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
     const std::uint64_t pc = cursor.registers.pc();
     Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
     // A signal return is where a handler returns to: it has no call before it.
-    if (!cursor.is_exact && (place == nullptr || place->rule == nullptr ||
-                             place->rule->cfa == CfaKind::kNone)) {
+    if (!cursor.is_exact &&
+        (place == nullptr || place->rule == nullptr || place->rule->cfa == CfaKind::kNone)) {
       Place* exact = Lookup(pc, now);
       if (exact != nullptr && exact->ready &&
           (exact->rule->cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
@@ -73,8 +73,8 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
     const UnwindRule rule = *place->rule;
     const std::uint64_t sp = cursor.registers.sp();
     Step step = Step::kLost;
-    if (rule.cfa == CfaKind::kSignal || (rule.cfa == CfaKind::kNone && cursor.is_exact &&
-                                         IsSignalReturnAt(*place))) {
+    if (rule.cfa == CfaKind::kSignal ||
+        (rule.cfa == CfaKind::kNone && cursor.is_exact && IsSignalReturnAt(*place))) {
       step = BySignalFrame(snapshot, cursor);
       const std::uint64_t moved = cursor.registers.sp() - sp;
       if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
@@ -151,8 +151,8 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
   if (rule.return_address.kind == SavedKind::kUndefined) {
     // The stack pointer is good enough for where the stack ends.
     if (rule.cfa == CfaKind::kRegister && rule.cfa_register == Numbers::kSp) {
-      registers.values[Numbers::kSp] += static_cast<std::uint64_t>(
-          static_cast<std::int64_t>(std::max(rule.cfa_offset, 0)));
+      registers.values[Numbers::kSp] +=
+          static_cast<std::uint64_t>(static_cast<std::int64_t>(std::max(rule.cfa_offset, 0)));
     }
     return Step::kRoot;
   }
@@ -169,7 +169,7 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
     if (rule.cfa == CfaKind::kDeref) {
       const auto word = snapshot.ReadWord(cfa);
       if (!word) return Step::kTruncated;
-      cfa = *word;
+      cfa = plus(*word, rule.cfa_addend);
     }
   }
   bool missing = false;

@@ -57,6 +57,21 @@ class Connect(unittest.TestCase):
         # The agent's own start and end, up to 100 ms, lie outside of the profile.
         self.assertAlmostEqual(profile.total("cpu") / 1e9, used / 1e9, delta=0.02 * used / 1e9 + 0.1)
 
+    def test_what_was_spent_before_is_not_in_the_profile(self):
+        burns = "import time\ndef early():\n  while time.process_time() < 2: pass\nearly()\nprint('ready', flush=True)\n" \
+                "def late():\n  while True: pass\nlate()"
+        target = subprocess.Popen([agent_runs.any_interpreter(), "-c", burns], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(target.communicate)
+        self.addCleanup(target.kill)
+        self.assertEqual(target.stdout.readline(), "ready\n")
+        run = subprocess.run([AGENT, "connect", "--pid", str(target.pid), "--duration", "1s", "-o", self.path],
+                             capture_output=True, text=True, timeout=20)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        profile = pprof.read(self.path)
+        self.assertNotIn("early", profile.inclusive("samples"))
+        self.assertGreater(profile.inclusive("cpu")["late"], 0.2e9)
+        self.assertLess(profile.total("cpu"), 1.3e9)
+
     def test_interrupt_ends_it_with_the_profile_written(self):
         target = self.start_target(30)
         agent = subprocess.Popen([AGENT, "connect", "--pid", str(target.pid), "-o", self.path, "--log-level", "info"],

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from launching import DEADLINE, PROBE, LaunchTest, Run, is_gone, state_of, wait_until
+from launching import DEADLINE, PROBE, CpuWaits, LaunchTest, Run, is_gone, state_of, wait_until
 
 WAITS = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -120,9 +120,10 @@ class Watchdog(ProbeTest):
         self.addCleanup(keeper.communicate)
         self.addCleanup(keeper.kill)
         sampler = int(wait_until(self.starts, "the sampler's start")[0].split()[1])
+        waits = CpuWaits(keeper.pid, sampler, os.getpid())
         begin = time.monotonic()
-        wait_until(lambda: is_gone(sampler), "the sampler's end")
-        self.assertLess(time.monotonic() - begin, 0.2)
+        wait_until(lambda: waits.look() >= 0 and is_gone(sampler), "the sampler's end")
+        self.assertLess(time.monotonic() - begin, 0.2 + waits.look())
         self.assertEqual(keeper.stdout.readline(), "ready\n")
         keeper.send_signal(signal.SIGTERM)
         self.assertEqual(keeper.wait(DEADLINE), 9)
@@ -138,9 +139,10 @@ class Watchdog(ProbeTest):
 
     def test_pending_stop_that_does_not_move_is_ended(self):
         run = self.probe("pend", "sh", "-c", WAITS)
+        waits = CpuWaits(run.keeper, run.sampler, os.getpid())
         begin = time.monotonic()
-        wait_until(lambda: is_gone(run.sampler), "the sampler's end")
-        self.assertLess(time.monotonic() - begin, 1.5)
+        wait_until(lambda: waits.look() >= 0 and is_gone(run.sampler), "the sampler's end")
+        self.assertLess(time.monotonic() - begin, 0.25 + waits.look())
         os.kill(run.keeper, signal.SIGTERM)
         self.assertEqual(run.end()[0], 9)
 

@@ -20,7 +20,7 @@ def program(name):
     return str(BUILD / "bin" / name)
 
 
-def wait_until(condition, what, seconds=DEADLINE):
+def wait_until(condition, what, seconds=DEADLINE, pause=0.005):
     """Returns the condition's first true value."""
     end = time.monotonic() + seconds
     while True:
@@ -29,7 +29,7 @@ def wait_until(condition, what, seconds=DEADLINE):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def state_of(pid):
@@ -42,6 +42,27 @@ def state_of(pid):
 
 def is_gone(pid):
     return state_of(pid) in ("", "Z", "X")
+
+
+def cpu_wait(pid):
+    """Seconds that the main thread of `pid` has waited for a CPU so far; 0 when there is no such process."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+class CpuWaits:
+    """How long `pids` have waited for a CPU since now, all together, in seconds; of those that end, up to the last look."""
+
+    def __init__(self, *pids):
+        self._before = {pid: cpu_wait(pid) for pid in pids}
+        self._latest = dict(self._before)
+
+    def look(self):
+        for pid, latest in self._latest.items():
+            self._latest[pid] = max(latest, cpu_wait(pid))
+        return sum(self._latest.values()) - sum(self._before.values())
 
 
 def parent_of(pid):

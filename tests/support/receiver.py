@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test receiver as an object: starts it, switches its faults, says what it got."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -101,3 +102,15 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def deaf_address():
+    """An address where no connection is ever taken: with its backlog full, Linux drops further connection requests."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for fill in (first, second):
+            fill.setblocking(False)
+            fill.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

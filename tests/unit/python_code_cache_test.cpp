@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <vector>
+
+#include "spies/python/code_cache.h"
+#include "tests/support/catch.h"
+#include "tests/support/fake_memory.h"
+
+using namespace agent;
+using namespace agent::python;
+
+namespace {
+
+constexpr std::uint64_t kCode = 0x10000;
+constexpr std::uint64_t kType = 0x20000;
+constexpr std::uint64_t kName = 0x30000;
+constexpr std::uint64_t kFile = 0x31000;
+constexpr std::uint64_t kLines = 0x32000;
+
+struct Fixture {
+  const Layout& layout;
+  FakeMemory memory;
+  FunctionTable functions;
+  CodeCache cache;
+  Stack stack;
+
+  explicit Fixture(std::uint32_t version)
+      : layout(*TableLayout(Version{version})),
+        cache(memory, layout, RemoteAddress(kType), functions) {
+    PutString(kName, "handle");
+    PutString(kFile, "/srv/app.py");
+    memory.Put(kLines + layout.bytes.size, std::uint64_t{0});
+    memory.Put(kCode + 8, kType);
+    memory.Put(kCode + layout.code.first_line, std::uint32_t{7});
+    memory.Put(kCode + layout.code.filename, kFile);
+    memory.Put(kCode + layout.code.name, kName);
+    memory.Put(kCode + layout.code.qualname, kName);
+    memory.Put(kCode + layout.code.line_table, kLines);
+  }
+  void PutString(std::uint64_t address, std::string_view text) {
+    memory.Put(address + layout.unicode.length, std::uint64_t{text.size()});
+    memory.Put(address + layout.unicode.state, std::uint32_t{1u << 2 | 1u << 5 | 1u << 6});
+    memory.PutText(address + layout.unicode.ascii_data, text);
+  }
+  Result<void> Name() {
+    const RawFrame frame{RemoteAddress(kCode), RemoteAddress(kCode + layout.code.instructions)};
+    return cache.Name({&frame, 1}, stack);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("code cache: names, and reads no more than the identity of what it knows") {
+  Fixture code(0x030c01f0);
+  REQUIRE(code.Name());
+  REQUIRE(code.stack.size() == 1);
+  CHECK(code.stack[0].function->name == "handle");
+  CHECK(code.stack[0].function->file == "/srv/app.py");
+  const int reads = code.memory.reads;
+  REQUIRE(code.Name());
+  CHECK(code.memory.reads == reads + 1);
+}
+
+TEST_CASE("code cache: another code object at the same address is read again") {
+  Fixture code(0x030c01f0);
+  REQUIRE(code.Name());
+  code.PutString(kName + 0x400, "other");
+  code.memory.Put(kCode + code.layout.code.qualname, kName + 0x400);
+  REQUIRE(code.Name());
+  CHECK(code.stack[0].function->name == "other");
+}
+
+TEST_CASE("code cache: what was freed while it was read is unreadable") {
+  Fixture code(0x030c01f0);
+  code.memory.between = [&](int) {
+    if (code.memory.reads > 3) code.memory.Put(kCode + 24, std::uint64_t{1});
+  };
+  CHECK(code.Name().error().code == Errc::kUnreadable);
+  code.memory.between = nullptr;
+  CHECK(code.Name());
+}
+
+TEST_CASE("code cache: the counters of code that runs make it no other code (3.11)") {
+  Fixture code(0x030b07f0);
+  std::int16_t warmup = -8;
+  code.memory.between = [&](int) { code.memory.Put(kCode + 52, warmup++); };
+  REQUIRE(code.Name());
+  const int reads = code.memory.reads;
+  REQUIRE(code.Name());
+  CHECK(code.memory.reads == reads + 1);
+}
