@@ -67,7 +67,36 @@ Result<std::vector<std::byte>> ReadImage(ProcessMemory& memory, std::span<const 
   return image;
 }
 
+CodeTables MakeTables(const CodeFile& file) {
+  CodeTables tables;
+  const std::string& path = file.module().path;
+  const Result<ElfFile> elf = file.source()->Open();
+  if (!elf) return tables;
+  Result<UnwindTable> frames = UnwindTable::Compile(*elf);
+  if (frames) {
+    tables.frames = *std::move(frames);
+  } else {
+    LogInfo("no unwind table for {}: {}", path, frames.error().Message());
+  }
+  if (tables.frames.malformed() > 0) {
+    LogInfo("{} entries of the call frame information of {} make no sense",
+            tables.frames.malformed(), path);
+  }
+  Result<std::optional<GoPclntab>> go = GoPclntab::Find(*elf);
+  if (go) {
+    tables.go = *std::move(go);
+  } else {
+    LogInfo("the Go functions of {} are not known: {}", path, go.error().Message());
+  }
+  return tables;
+}
+
 }  // namespace
+
+CodeFile::CodeFile(Module module, std::shared_ptr<const ElfSource> source, const ElfFile& elf)
+    : module_(std::move(module)), source_(std::move(source)), segments_(elf.load_segments()) {
+  if (const auto header = elf.FindSegment(PT_GNU_EH_FRAME)) eh_frame_header_ = header->address;
+}
 
 std::optional<ElfAddress> CodeFile::CodeAddressOf(FileOffset offset) const {
   const auto wanted = static_cast<std::uint64_t>(offset);
@@ -126,7 +155,7 @@ const Module* CodeFiles::AnonymousModule(TargetProcess& process) {
 Result<CodeFile*> CodeFiles::Add(TargetProcess& process, const std::string& path,
                                  std::shared_ptr<const ElfSource> source) {
   AGENT_TRY(const ElfFile elf, source->Open());
-  CodeFile& file = files_.emplace_back(ModuleOf(path, elf), source, elf.load_segments());
+  CodeFile& file = files_.emplace_back(ModuleOf(path, elf), source, elf);
   listener_.OnModule(file.module(), std::move(source), process);
   {
     const std::lock_guard lock(mutex_);
@@ -146,21 +175,8 @@ void CodeFiles::Compile() {
       file = to_compile_.front();
       to_compile_.pop_front();
     }
-    UnwindTable table;
-    if (const Result<ElfFile> elf = file->source_->Open()) {
-      Result<UnwindTable> compiled = UnwindTable::Compile(*elf);
-      if (compiled) {
-        table = *std::move(compiled);
-      } else {
-        LogInfo("no unwind table for {}: {}", file->module_.path, compiled.error().Message());
-      }
-      if (table.malformed() > 0) {
-        LogInfo("{} entries of the call frame information of {} make no sense", table.malformed(),
-                file->module_.path);
-      }
-    }
-    file->owned_table_ = std::make_unique<const UnwindTable>(std::move(table));
-    file->table_.store(file->owned_table_.get(), std::memory_order_release);
+    file->owned_tables_ = std::make_unique<const CodeTables>(MakeTables(*file));
+    file->tables_.store(file->owned_tables_.get(), std::memory_order_release);
   }
 }
 

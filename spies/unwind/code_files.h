@@ -9,6 +9,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -16,17 +18,23 @@
 
 #include "agent/base/error.h"
 #include "agent/elf/elf_file.h"
+#include "agent/elf/go_pclntab.h"
 #include "agent/process/target_process.h"
 #include "agent/profile/frame.h"
 #include "spies/unwind/unwind_table.h"
 
 namespace agent::unwind {
 
+/// What the unwinder knows of a file's code. Immutable.
+struct CodeTables {
+  UnwindTable frames;
+  std::optional<GoPclntab> go;
+};
+
 /// One file (or image in memory) with code. Lives as long as CodeFiles.
 class CodeFile {
  public:
-  CodeFile(Module module, std::shared_ptr<const ElfSource> source, std::vector<ElfSegment> segments)
-      : module_(std::move(module)), source_(std::move(source)), segments_(std::move(segments)) {}
+  CodeFile(Module module, std::shared_ptr<const ElfSource> source, const ElfFile& elf);
 
   [[nodiscard]] const Module& module() const { return module_; }
   [[nodiscard]] const std::shared_ptr<const ElfSource>& source() const { return source_; }
@@ -34,7 +42,8 @@ class CodeFile {
   /// segment loads it.
   [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const;
   /// Null while it is being compiled. Any thread.
-  [[nodiscard]] const UnwindTable* table() const { return table_.load(std::memory_order_acquire); }
+  [[nodiscard]] const CodeTables* tables() const { return tables_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::optional<ElfAddress> eh_frame_header() const { return eh_frame_header_; }
 
  private:
   friend class CodeFiles;
@@ -42,8 +51,9 @@ class CodeFile {
   const Module module_;
   const std::shared_ptr<const ElfSource> source_;
   const std::vector<ElfSegment> segments_;
-  std::unique_ptr<const UnwindTable> owned_table_;  // the compiling thread's
-  std::atomic<const UnwindTable*> table_{nullptr};
+  std::optional<ElfAddress> eh_frame_header_;
+  std::unique_ptr<const CodeTables> owned_tables_;  // the compiling thread's
+  std::atomic<const CodeTables*> tables_{nullptr};
 };
 
 /// Told of each module before any frame can name it. `elf` is null for code without a file.

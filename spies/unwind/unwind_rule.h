@@ -43,6 +43,9 @@ struct UnwindRule {
   Saved fp;
   Saved extra;
   Saved return_address;
+  /// The return address is an instruction that was interrupted, or that nothing calls: it is looked
+  /// up itself, not the one before it.
+  bool caller_is_exact = false;
   friend bool operator==(const UnwindRule&, const UnwindRule&) = default;
 };
 

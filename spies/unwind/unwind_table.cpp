@@ -207,6 +207,7 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
   const auto set_cfa = [&](std::uint64_t number, std::int32_t value) {
     state.rule.cfa = number < RegisterNumbers::kCount ? CfaKind::kRegister : CfaKind::kComplex;
     state.rule.cfa_register = static_cast<std::uint8_t>(number);
+    state.rule.cfa_addend = 0;
     state.rule.cfa_offset = value;
   };
   while (!reader.AtEnd()) {

@@ -23,6 +23,58 @@ bool IsTracked(std::size_t number, std::uint32_t known) {
   return number >= 32 || (known & Bit(number)) != 0;
 }
 
+// Rules that follow from what Go's linker says of frames (GoFunctionKind tells them one by one).
+UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfAddress address) {
+  constexpr std::int32_t kWord = sizeof(std::uint64_t);
+  const std::optional<std::int32_t> delta = go.StackDelta(function, address);
+  const bool keeps_fp = delta && *delta >= kWord;
+  const Saved at_fp_place =
+      keeps_fp ? Saved{.kind = SavedKind::kAtCfa, .offset = -2 * kWord} : Saved{};
+  UnwindRule rule{.fp = at_fp_place,
+                  .extra = {},
+                  .return_address = {.kind = SavedKind::kAtCfa, .offset = -kWord}};
+  switch (function.kind) {
+    case GoFunctionKind::kSignalReturn:
+      rule.cfa = CfaKind::kSignal;
+      return rule;
+    case GoFunctionKind::kRoot:
+      rule.cfa = CfaKind::kRegister;
+      rule.cfa_register = RegisterNumbers::kSp;
+      rule.cfa_offset = kWord;
+      rule.return_address = {.kind = SavedKind::kUndefined};
+      return rule;
+    case GoFunctionKind::kMoreStack:
+      return {.fp = {}, .extra = {}, .return_address = {}};
+    case GoFunctionKind::kSystemStack:
+    case GoFunctionKind::kCgoCall:
+    case GoFunctionKind::kSwitchesStack:
+      if (!keeps_fp) return {.fp = {}, .extra = {}, .return_address = {}};
+      rule.cfa = CfaKind::kRegister;
+      rule.cfa_register = RegisterNumbers::kFp;
+      rule.cfa_offset = 2 * kWord;
+      return rule;
+    case GoFunctionKind::kInjectedCall:
+    case GoFunctionKind::kSignalHandler:
+      rule.caller_is_exact = true;
+      [[fallthrough]];
+    case GoFunctionKind::kOrdinary:
+    case GoFunctionKind::kCgoCallback:
+      if (!delta) return {.fp = {}, .extra = {}, .return_address = {}};
+      rule.cfa = CfaKind::kRegister;
+      rule.cfa_register = RegisterNumbers::kSp;
+      rule.cfa_offset = *delta + kWord;
+      return rule;
+  }
+  return rule;
+}
+
+UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
+  const UnwindRule& rule = tables.frames.Find(address);
+  if (rule.cfa != CfaKind::kNone || !tables.go) return rule;
+  const auto function = tables.go->FindFunction(address);
+  return function ? GoRule(*tables.go, *function, address) : rule;
+}
+
 }  // namespace
 
 Unwinder::Unwinder(TargetProcess& process, CodeFiles& files)
@@ -52,11 +104,10 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
     const std::uint64_t pc = cursor.registers.pc();
     Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
     // A signal return is where a handler returns to: it has no call before it.
-    if (!cursor.is_exact &&
-        (place == nullptr || place->rule == nullptr || place->rule->cfa == CfaKind::kNone)) {
+    if (!cursor.is_exact && (place == nullptr || place->rule.cfa == CfaKind::kNone)) {
       Place* exact = Lookup(pc, now);
       if (exact != nullptr && exact->ready &&
-          (exact->rule->cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
+          (exact->rule.cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
         place = exact;
         cursor.is_exact = true;
       }
@@ -70,7 +121,7 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
       later_.push_back(place->region);
     }
     frames.push_back({.module = place->module, .address = place->address - place->bias});
-    const UnwindRule rule = *place->rule;
+    const UnwindRule rule = place->rule;
     const std::uint64_t sp = cursor.registers.sp();
     Step step = Step::kLost;
     if (rule.cfa == CfaKind::kSignal ||
@@ -82,8 +133,12 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
       const bool was_exact = cursor.is_exact;
       step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, cursor)
                                         : ByRule(snapshot, rule, cursor);
+      if (step == Step::kComplex) step = BySlowPath(snapshot, frames.size() - first - 1, cursor);
+      // Go goes from one stack to another within a thread.
+      const bool may_move = rule.cfa_register == Numbers::kFp;
       const std::uint64_t moved = cursor.registers.sp() - sp;
-      if (step == Step::kCaller && (moved > kMaxFrameSize || (moved == 0 && !was_exact))) {
+      if (step == Step::kCaller &&
+          ((moved > kMaxFrameSize && !may_move) || (moved == 0 && !was_exact))) {
         return result;
       }
     }
@@ -125,7 +180,6 @@ Unwinder::Place* Unwinder::Lookup(std::uint64_t address, MonotonicTime now) {
 }
 
 bool Unwinder::Fill(std::uint64_t address, Place& place) const {
-  static constexpr UnwindRule kNoRule;
   const CodeRegion* region = space_.Find(address);
   if (region == nullptr) return false;
   place = {.address = address,
@@ -135,11 +189,11 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) const {
            .region = region->start,
            .module = region->module,
            .bias = region->bias,
-           .rule = &kNoRule};
+           .rule = {}};
   if (region->file != nullptr) {
-    const UnwindTable* table = region->file->table();
-    place.ready = table != nullptr;
-    if (place.ready) place.rule = &table->Find(ElfAddress{address - region->bias});
+    const CodeTables* tables = region->file->tables();
+    place.ready = tables != nullptr;
+    if (place.ready) place.rule = RuleOf(*tables, ElfAddress{address - region->bias});
   }
   return true;
 }
@@ -218,6 +272,17 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
   registers.values[Numbers::kSp] = cfa;
   registers.values[Numbers::kPc] = return_address;
   cursor.known = known;
+  cursor.is_exact = rule.caller_is_exact;
+  return Step::kCaller;
+}
+
+Unwinder::Step Unwinder::BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame,
+                                    Cursor& cursor) {
+  if (!slow_) slow_ = std::make_unique<SlowUnwinder>(process_.memory(), space_);
+  const std::optional<Registers> registers = slow_->Step(snapshot, frame + 1);
+  if (!registers) return Step::kComplex;
+  cursor.registers = *registers;
+  cursor.known = kKnownInCaller;
   cursor.is_exact = false;
   return Step::kCaller;
 }

@@ -14,6 +14,7 @@
 #include "agent/profile/frame.h"
 #include "spies/unwind/address_space.h"
 #include "spies/unwind/code_files.h"
+#include "spies/unwind/slow_unwinder.h"
 #include "spies/unwind/unwind_rule.h"
 
 namespace agent::unwind {
@@ -24,7 +25,7 @@ enum class WalkEnd : std::uint8_t {
   kTruncated,  ///< The copy of the stack ends here; the rest was not copied.
   kTooDeep,    ///< At kMaxFrames.
   kLost,       ///< Nothing tells how to go on, or what it tells makes no sense.
-  kComplex,    ///< A rule that is not for tables.
+  kComplex,    ///< A rule that is not for tables, nor for libunwind.
   kNotReady,   ///< A table is still being compiled: walk again later. No frames.
 };
 
@@ -60,7 +61,7 @@ class Unwinder {
     std::uint64_t region = 0;  // its start
     const Module* module = nullptr;
     std::uint64_t bias = 0;
-    const UnwindRule* rule = nullptr;
+    UnwindRule rule;
   };
   struct Cursor {
     Registers registers;
@@ -73,6 +74,7 @@ class Unwinder {
   Place* Lookup(std::uint64_t address, MonotonicTime now);
   bool Fill(std::uint64_t address, Place& place) const;
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
+  Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
   Step WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
   bool IsSignalReturnAt(Place& place);
@@ -83,6 +85,7 @@ class Unwinder {
 
   TargetProcess& process_;
   AddressSpace space_;
+  std::unique_ptr<SlowUnwinder> slow_;  // made when it is needed first
   std::unique_ptr<std::array<Place, kPlaces>> places_;
   // Addresses in the walk under way, one of each region that came later.
   std::vector<std::uint64_t> later_;
