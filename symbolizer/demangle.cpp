@@ -60,20 +60,6 @@ std::string_view WithoutLlvmSuffix(std::string_view name) {
   return numeric ? name.substr(0, place) : name;
 }
 
-// Without what gcc appends to the name of a function that it has cloned or split.
-std::string_view WithoutCloneSuffixes(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kSuffixes = {".isra", ".constprop", ".part",
-                                                         ".cold", ".lto_priv",  ".localalias"};
-  std::size_t shortest = name.size();
-  for (const std::string_view suffix : kSuffixes) {
-    const std::size_t place = name.find(suffix, 1);
-    if (place == std::string_view::npos) continue;
-    const std::size_t next = place + suffix.size();
-    if (next == name.size() || name[next] == '.') shortest = std::min(shortest, place);
-  }
-  return name.substr(0, shortest);
-}
-
 // The position behind the bracket that closes the one at `start`; nothing when none does.
 // Brackets of one kind are matched; for angle brackets, parentheses are passed over as a whole.
 std::optional<std::size_t> BehindGroup(std::string_view text, std::size_t start, char open,
@@ -198,6 +184,20 @@ class Simplifier {
 
 bool IsMangled(std::string_view name) {
   return name.starts_with("_Z") || name.starts_with("_R") || name.starts_with("_GLOBAL_");
+}
+
+std::string_view WithoutCloneSuffixes(std::string_view name) {
+  name = WithoutLlvmSuffix(name);
+  constexpr std::array<std::string_view, 6> kSuffixes = {".isra", ".constprop", ".part",
+                                                         ".cold", ".lto_priv",  ".localalias"};
+  std::size_t shortest = name.size();
+  for (const std::string_view suffix : kSuffixes) {
+    const std::size_t place = name.find(suffix, 1);
+    if (place == std::string_view::npos) continue;
+    const std::size_t next = place + suffix.size();
+    if (next == name.size() || name[next] == '.') shortest = std::min(shortest, place);
+  }
+  return name.substr(0, shortest);
 }
 
 std::string SimplifyCpp(std::string_view readable) { return Simplifier(readable, false).Run(); }

@@ -21,6 +21,10 @@ enum class Demangle : std::uint8_t {
 
 [[nodiscard]] bool IsMangled(std::string_view name);
 
+/// `name` without what gcc and clang append to functions that they have cloned, split or renamed:
+/// ".isra.0", ".cold", ".llvm.123", ...
+[[nodiscard]] std::string_view WithoutCloneSuffixes(std::string_view name);
+
 /// The readable name of a function without template arguments and parameters. Keeps what names a
 /// function: `operator<<`, `operator()`, `{lambda(int)#1}`, `(anonymous namespace)`, Rust's
 /// `<T as Trait>::f` and `{closure#0}`.

@@ -116,19 +116,22 @@ class DwarfNames::Impl {
   }
 
   void Find(std::uint64_t address, std::vector<NamedLevel>& chain) {
-    std::vector<NamedLevel> unnamed;
-    const bool found = table_.Find(address, [&](const RangeTable<std::size_t>::Entry& entry) {
-      std::vector<NamedLevel> levels;
-      if (!UnitAt(entry.value).Find(address, levels)) return false;
-      // Another unit may know the function where this one knows no more than a line.
-      if (levels.back().name.empty()) {
-        if (unnamed.empty()) unnamed = std::move(levels);
-        return false;
-      }
-      chain = std::move(levels);
-      return true;
+    // Several units may claim one function: for the copies of an inline function that it has left
+    // out, GNU ld writes the address of the one that it has kept, the first.
+    std::vector<std::size_t> units;
+    (void)table_.Find(address, [&units](const RangeTable<std::size_t>::Entry& entry) {
+      units.push_back(entry.value);
+      return false;
     });
-    if (!found) chain = std::move(unnamed);
+    std::ranges::sort(units);
+    for (const std::size_t index : units) {
+      std::vector<NamedLevel> levels;
+      if (!UnitAt(index).Find(address, levels)) continue;
+      const bool named = !levels.back().name.empty();
+      // Another unit may know the function where this one knows no more than a line.
+      if (named || chain.empty()) chain = std::move(levels);
+      if (named) return;
+    }
   }
 
  private:

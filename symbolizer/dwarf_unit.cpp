@@ -145,6 +145,14 @@ bool IsScope(int tag) {
          tag == DW_TAG_try_block || tag == DW_TAG_catch_block || tag == DW_TAG_with_stmt;
 }
 
+bool IsCpp(int language) {
+  constexpr int kCpp17 = 0x2b;  // DWARF 5 supplement; elfutils 0.188 does not name them
+  constexpr int kCpp20 = 0x2c;
+  return language == DW_LANG_C_plus_plus || language == DW_LANG_C_plus_plus_03 ||
+         language == DW_LANG_C_plus_plus_11 || language == DW_LANG_C_plus_plus_14 ||
+         language == kCpp17 || language == kCpp20;
+}
+
 // Where the bytes of the unit that `unit_die` begins end.
 const std::uint8_t* EndOfUnit(Dwarf_Die& unit_die) {
   const Dwarf_Off die_offset = ::dwarf_dieoffset(&unit_die);
@@ -188,6 +196,7 @@ class DwarfUnit::Impl {
     }
     if (::dwarf_getsrclines(&lines_die_, &lines_, &line_count_) != 0) line_count_ = 0;
     end_ = EndOfUnit(die_);
+    is_cpp_ = IsCpp(::dwarf_srclang(&die_));
     CollectFunctions(/*deep=*/false);
   }
 
@@ -340,6 +349,7 @@ class DwarfUnit::Impl {
       const FunctionInfo& info = InfoOf(*place);
       level.name = info.name;
       level.qualified = info.qualified;
+      level.readable_cpp = !info.qualified && is_cpp_;
       if (level.file.empty()) level.file = info.file;
       level.start_line = level.file == info.file ? info.line : 0;
       chain.push_back(std::move(level));
@@ -423,6 +433,7 @@ class DwarfUnit::Impl {
   const std::uint8_t* end_ = nullptr;
   Dwarf_Lines* lines_ = nullptr;
   std::size_t line_count_ = 0;
+  bool is_cpp_ = false;
   bool deep_ = false;
   std::vector<Function> functions_;
   RangeTable<std::size_t> table_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace agent {
 namespace {
@@ -62,6 +63,11 @@ const SectionHeader* FindSectionHeader(const std::vector<SectionHeader>& headers
     return header.name == name && header.type != SHT_NOBITS;
   });
   return found != headers.end() ? &*found : nullptr;
+}
+
+CodeRanges::CodeRanges(std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges)
+    : ranges_(std::move(ranges)) {
+  std::ranges::sort(ranges_);
 }
 
 CodeRanges::CodeRanges(const ElfFile& file) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/elf/elf_file.h"
@@ -36,6 +37,8 @@ struct SectionHeader {
 class CodeRanges {
  public:
   explicit CodeRanges(const ElfFile& file);
+  /// Of [low, high) pairs.
+  explicit CodeRanges(std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges);
   [[nodiscard]] bool Contains(std::uint64_t address) const { return EndFrom(address).has_value(); }
   /// The end of the range that holds `address`; nothing when none does.
   [[nodiscard]] std::optional<std::uint64_t> EndFrom(std::uint64_t address) const;

@@ -75,12 +75,16 @@ std::vector<NamedLevel> ModuleNames::Find(ElfAddress address) {
       // DWARF does.
       NamedLevel& outermost = chain.back();
       if (outermost.name.empty() || IsMangled(more.back().name)) {
-        outermost.name = std::move(more.back().name);
+        // DWARF knows one function, of which a clone or a cold part is only a piece.
+        outermost.name = WithoutCloneSuffixes(more.back().name);
         outermost.qualified = true;
+        outermost.readable_cpp = false;
       }
     }
   }
   if (!chain.empty() && chain.back().name.empty()) chain.clear();
+  // An inlined call whose function the file does not name: its caller is running.
+  std::erase_if(chain, [](const NamedLevel& level) { return level.name.empty(); });
   return chain;
 }
 

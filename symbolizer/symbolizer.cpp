@@ -167,8 +167,10 @@ class Symbolizer::Impl {
     std::vector<Frame> frames;
     frames.reserve(chain.size());
     for (const NamedLevel& level : chain) {
-      frames.push_back({.function = functions_.Intern(DemangleName(level.name, demangle_),
-                                                      level.file, level.start_line),
+      const std::string name = level.readable_cpp && demangle_ == Demangle::kSimplified
+                                   ? SimplifyCpp(level.name)
+                                   : DemangleName(level.name, demangle_);
+      frames.push_back({.function = functions_.Intern(name, level.file, level.start_line),
                         .line = level.line,
                         .inlined = frames.size() + 1 < chain.size()});
     }

@@ -9,10 +9,12 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -36,6 +38,9 @@ std::vector<std::uint64_t> RandomAddresses(const ElfFile& file, std::size_t coun
   for (std::size_t i = 0; i < count; ++i) {
     addresses.push_back(static_cast<std::uint64_t>(text->address) + random() % text->size);
   }
+  std::ranges::sort(addresses);
+  const auto repeated = std::ranges::unique(addresses);
+  addresses.erase(repeated.begin(), repeated.end());
   return addresses;
 }
 
@@ -67,11 +72,20 @@ ModuleSource SourceOf(const std::string& path) {
   return source;
 }
 
-double Milliseconds(auto&& what) {
+double CpuMilliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+// "elapsed (CPU time)", in ms: the machine may be busy with other things.
+std::string Milliseconds(auto&& what) {
+  const double cpu = CpuMilliseconds();
   const auto start = std::chrono::steady_clock::now();
   what();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
+  const std::chrono::duration<double, std::milli> elapsed =
+      std::chrono::steady_clock::now() - start;
+  return fmt::format("{:.2f} ms ({:.2f})", elapsed.count(), CpuMilliseconds() - cpu);
 }
 
 long PeakMegabytes() {
@@ -119,12 +133,11 @@ int main(int argc, char** argv) {
   const Profile window = WindowOf(module, addresses);
   const Profile first = WindowOf(module, {addresses.front()});
   const long before = PeakMegabytes();
-  const double one = Milliseconds([&] { (void)symbolizer.Name(first); });
-  const double cold = Milliseconds([&] { (void)symbolizer.Name(window); });
-  const double warm = Milliseconds([&] { (void)symbolizer.Name(window); });
-  fmt::print(
-      "{}: first address {:.1f} ms; {} addresses cold {:.1f} ms, kept {:.3f} ms; peak +{} MiB; "
-      "unnamed {}\n",
-      path, one, count, cold, warm, PeakMegabytes() - before, symbolizer.unnamed().no_symbols);
+  const std::string one = Milliseconds([&] { (void)symbolizer.Name(first); });
+  const std::string cold = Milliseconds([&] { (void)symbolizer.Name(window); });
+  const std::string warm = Milliseconds([&] { (void)symbolizer.Name(window); });
+  fmt::print("{}\n  first address {}, {} addresses cold {}, warm {}, peak +{} MiB, unnamed {}\n",
+             path, one, count, cold, warm, PeakMegabytes() - before,
+             symbolizer.unnamed().no_symbols);
   return 0;
 }
