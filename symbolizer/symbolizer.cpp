@@ -1,17 +1,223 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "symbolizer/symbolizer.h"
-#include <map>
+
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "symbolizer/jit_names.h"
+#include "symbolizer/module_names.h"
+
 namespace agent {
-class Symbolizer::Impl { public: FunctionTable t; UnnamedCounters u; };
-Symbolizer::Symbolizer(Demangle) : impl_(std::make_unique<Impl>()) {}
+namespace {
+
+// Addresses whose names are kept; past it all are forgotten, and looked up anew as they come.
+constexpr std::size_t kMaxKept = 500'000;
+// A file in which nothing was looked up for so many windows is closed. Debug information takes
+// hundreds of megabytes.
+constexpr unsigned kIdleWindows = 3;
+
+struct Place {
+  const Module* module;
+  std::uint64_t address;
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+struct PlaceHash {
+  std::size_t operator()(const Place& place) const {
+    return std::hash<const Module*>{}(place.module) ^ (place.address * 0x9e3779b97f4a7c15);
+  }
+};
+
+std::string_view Basename(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace
+
+class Symbolizer::Impl {
+ public:
+  explicit Impl(Demangle demangle) : demangle_(demangle) {}
+
+  void AddModule(const Module* module, ModuleSource source) {
+    const std::lock_guard lock(mutex_);
+    auto& known = sources_[module];
+    if (!known) known = std::make_shared<const ModuleSource>(std::move(source));
+  }
+
+  std::unique_ptr<Profile> Name(const Profile& window) {
+    if (kept_.size() > kMaxKept) kept_.clear();
+    const std::vector<Profile::Entry> entries = window.Entries();
+    LookUpAll(window, entries);
+    auto named = std::make_unique<Profile>(window.start(), window.slice_length());
+    named->set_duration(window.duration());
+    named->set_period(window.period());
+    named->losses() = window.losses();
+    std::unordered_map<StackId, StackId> stacks;
+    for (const Profile::Entry& entry : entries) {
+      const auto [stack, is_new] = stacks.try_emplace(entry.key.stack);
+      if (is_new)
+        stack->second = named->InternStack(NameStack(window.StackFrames(entry.key.stack)));
+      const WallTime at = window.start() + window.slice_length() * std::int64_t{entry.key.slice};
+      named->Add(stack->second, named->InternThread(window.Thread(entry.key.thread)),
+                 entry.key.kind, at, entry.value);
+    }
+    for (const Place& place : transient_) kept_.erase(place);
+    transient_.clear();
+    CloseIdle();
+    return named;
+  }
+
+  [[nodiscard]] const UnnamedCounters& unnamed() const { return unnamed_; }
+
+ private:
+  struct Open {
+    std::shared_ptr<const ModuleSource> source;  // null: AddModule was not called
+    std::unique_ptr<ModuleNames> names;          // of code with a file, while open
+    std::unique_ptr<JitNames> jit;               // of code without
+    unsigned idle_windows = 0;
+  };
+
+  static bool IsUnnamed(const Frame& frame) {
+    return frame.function == nullptr && frame.module != nullptr;
+  }
+
+  // Address by address through one module after another: a unit's tables are read once.
+  void LookUpAll(const Profile& window, const std::vector<Profile::Entry>& entries) {
+    std::vector<Place> missing;
+    for (const Profile::Entry& entry : entries) {
+      for (const Frame& frame : window.StackFrames(entry.key.stack)) {
+        const Place place{frame.module, frame.address};
+        if (IsUnnamed(frame) && kept_.try_emplace(place).second) missing.push_back(place);
+      }
+    }
+    std::ranges::sort(missing, [](const Place& a, const Place& b) {
+      return std::tie(a.module, a.address) < std::tie(b.module, b.address);
+    });
+    const Module* module = nullptr;
+    for (const Place& place : missing) {
+      Open& open = OpenModule(*place.module);
+      if (place.module != module && open.jit) open.jit->Refresh();
+      module = place.module;
+      open.idle_windows = 0;
+      kept_[place] = LookUp(place, open);
+      if (open.jit) transient_.push_back(place);
+    }
+  }
+
+  Open& OpenModule(const Module& module) {
+    Open& open = modules_[&module];
+    if (!open.source) {
+      const std::lock_guard lock(mutex_);
+      const auto found = sources_.find(&module);
+      if (found == sources_.end()) return open;
+      open.source = found->second;
+    }
+    if (!open.source->elf) {
+      if (!open.jit) {
+        open.jit = std::make_unique<JitNames>(open.source->root, open.source->inner_pid,
+                                              open.source->owner, open.source->jitdump_paths);
+      }
+    } else if (!open.names) {
+      open.names = std::make_unique<ModuleNames>(*open.source->elf, module.path, open.source->root);
+    }
+    return open;
+  }
+
+  std::vector<Frame> LookUp(const Place& place, Open& open) {
+    std::vector<Frame> frames = open.jit ? LookUpJit(place, *open.jit) : LookUpFile(place, open);
+    if (!frames.empty()) return frames;
+    const std::string name = fmt::format("{}+{:#x}", Basename(place.module->path), place.address);
+    frames.push_back({.function = functions_.Intern(name, place.module->path, 0),
+                      .line = 0,
+                      .inlined = false,
+                      .module = place.module,
+                      .address = place.address});
+    return frames;
+  }
+
+  std::vector<Frame> LookUpJit(const Place& place, const JitNames& jit) {
+    const CodeMap::Found found = jit.Find(place.address);
+    if (!found.code) {
+      // Code without a name is looked up in each window: counted the first time.
+      if (unnamed_jit_.size() < kMaxKept && unnamed_jit_.emplace(place, true).second) {
+        ++unnamed_.no_file;
+      }
+      return {};
+    }
+    const JitCode& code = *found.code;
+    return {
+        {.function = functions_.Intern(code.name, code.file, code.start_line), .line = found.line}};
+  }
+
+  std::vector<Frame> LookUpFile(const Place& place, Open& open) {
+    if (!open.names || !open.names->readable()) {
+      ++unnamed_.unreadable;
+      return {};
+    }
+    const std::vector<NamedLevel> chain = open.names->Find(ElfAddress{place.address});
+    if (chain.empty()) ++unnamed_.no_symbols;
+    std::vector<Frame> frames;
+    frames.reserve(chain.size());
+    for (const NamedLevel& level : chain) {
+      const std::string name = level.readable_cpp && demangle_ == Demangle::kSimplified
+                                   ? SimplifyCpp(level.name)
+                                   : DemangleName(level.name, demangle_);
+      frames.push_back({.function = functions_.Intern(name, level.file, level.start_line),
+                        .line = level.line,
+                        .inlined = frames.size() + 1 < chain.size()});
+    }
+    return frames;
+  }
+
+  Stack NameStack(std::span<const Frame> frames) const {
+    Stack stack;
+    stack.reserve(frames.size());
+    for (const Frame& frame : frames) {
+      if (!IsUnnamed(frame)) {
+        stack.push_back(frame);
+        continue;
+      }
+      const std::vector<Frame>& named = kept_.at({frame.module, frame.address});
+      stack.insert(stack.end(), named.begin(), named.end());
+    }
+    return stack;
+  }
+
+  void CloseIdle() {
+    for (auto& [module, open] : modules_) {
+      if (open.names && ++open.idle_windows > kIdleWindows) open.names.reset();
+    }
+  }
+
+  const Demangle demangle_;
+  FunctionTable functions_;
+  std::unordered_map<Place, std::vector<Frame>, PlaceHash> kept_;
+  std::vector<Place> transient_;  // of kept_: for this window only
+  std::unordered_map<Place, bool, PlaceHash> unnamed_jit_;
+  std::unordered_map<const Module*, Open> modules_;
+  UnnamedCounters unnamed_;
+
+  std::mutex mutex_;  // for what follows
+  std::unordered_map<const Module*, std::shared_ptr<const ModuleSource>> sources_;
+};
+
+Symbolizer::Symbolizer(Demangle demangle) : impl_(std::make_unique<Impl>(demangle)) {}
 Symbolizer::~Symbolizer() = default;
-void Symbolizer::AddModule(const Module*, ModuleSource) {}
-const UnnamedCounters& Symbolizer::unnamed() const { return impl_->u; }
-std::unique_ptr<Profile> Symbolizer::Name(const Profile& w) {
-  auto out = std::make_unique<Profile>(w.start(), w.slice_length());
-  for (const auto& e : w.Entries()) { Stack s; for (Frame f : w.StackFrames(e.key.stack)) { if (!f.function) f.function = impl_->t.Intern(fmt::format("{}+0x{:x}", f.module->path.substr(f.module->path.rfind('/')+1), f.address), f.module->path, 0); s.push_back(f);} 
-    out->Add(out->InternStack(s), out->InternThread(w.Thread(e.key.thread)), e.key.kind, w.start()+w.slice_length()*std::int64_t{e.key.slice}, e.value); }
-  out->losses() = w.losses(); out->set_duration(w.duration()); out->set_period(w.period()); return out;
+
+void Symbolizer::AddModule(const Module* module, ModuleSource source) {
+  impl_->AddModule(module, std::move(source));
 }
-}
+
+std::unique_ptr<Profile> Symbolizer::Name(const Profile& window) { return impl_->Name(window); }
+
+const UnnamedCounters& Symbolizer::unnamed() const { return impl_->unnamed(); }
+
+}  // namespace agent

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "symbolizer/module_names.h"
+
+#include <gelf.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "symbolizer/debug_files.h"
+#include "symbolizer/demangle.h"
+#include "symbolizer/dwarf_names.h"
+#include "symbolizer/elf_sections.h"
+#include "symbolizer/mini_debug_info.h"
+#include "symbolizer/symbol_index.h"
+
+namespace agent {
+namespace {
+
+bool HasSymtab(const ElfFile& file) {
+  return std::ranges::any_of(ReadSectionHeaders(file), [](const SectionHeader& header) {
+    return header.type == SHT_SYMTAB && header.size > 0;
+  });
+}
+
+std::unique_ptr<NameSource> OpenDwarf(const DebugFile& file, const CodeRanges& code,
+                                      const DebugFiles& files) {
+  std::shared_ptr<const ElfFile> alt;
+  if (const auto link = ReadAltLink(*file.elf)) {
+    alt = files.FindAlt(link->path, link->build_id, file);
+  }
+  std::optional<std::string> split_folder;
+  if (files.shares_our_root()) split_folder = file.path.substr(0, file.path.rfind('/'));
+  return DwarfNames::Open(file.elf, std::move(alt), code, std::move(split_folder));
+}
+
+}  // namespace
+
+ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const UniqueFd& root) {
+  auto opened = elf.Open();
+  if (!opened) return;
+  readable_ = true;
+  DebugFile main{.elf = std::make_shared<const ElfFile>(*std::move(opened)), .path = path};
+  const CodeRanges code(*main.elf);
+  const DebugFiles files(root);
+  std::optional<DebugFile> debug;
+  if (!HasDwarf(*main.elf)) debug = files.Find(*main.elf, path);
+
+  auto symbols = std::make_unique<SymbolIndex>(code);
+  symbols->Add(main.elf);
+  if (debug) symbols->Add(debug->elf);
+  if (!HasSymtab(*main.elf) && (!debug || !HasSymtab(*debug->elf))) {
+    if (auto mini = ReadMiniDebugInfo(*main.elf)) symbols->Add(std::move(mini));
+  }
+  symbols->Seal();
+
+  if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files)) {
+    sources_.push_back(std::move(dwarf));
+  }
+  // Here: other tables that know functions better than symbols do (Go's pclntab).
+  if (!symbols->empty()) sources_.push_back(std::move(symbols));
+}
+
+std::vector<NamedLevel> ModuleNames::Find(ElfAddress address) {
+  std::vector<NamedLevel> chain;
+  std::vector<NamedLevel> more;
+  for (const auto& source : sources_) {
+    if (chain.empty()) {
+      source->Find(address, chain);
+    } else if (chain.back().name.empty() || !chain.back().qualified) {
+      more.clear();
+      source->Find(address, more);
+      if (more.empty()) continue;
+      // A mangled name says the namespace and the class; that of a C function says no more than
+      // DWARF does.
+      NamedLevel& outermost = chain.back();
+      if (outermost.name.empty() || IsMangled(more.back().name)) {
+        // DWARF knows one function, of which a clone or a cold part is only a piece.
+        outermost.name = WithoutCloneSuffixes(more.back().name);
+        outermost.qualified = true;
+        outermost.readable_cpp = false;
+      }
+    }
+  }
+  if (!chain.empty() && chain.back().name.empty()) chain.clear();
+  // An inlined call whose function the file does not name: its caller is running.
+  std::erase_if(chain, [](const NamedLevel& level) { return level.name.empty(); });
+  return chain;
+}
+
+}  // namespace agent
