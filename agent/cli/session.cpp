@@ -2,6 +2,7 @@
 #include "agent/cli/session.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -10,10 +11,12 @@
 
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
+#include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
 #include "agent/report/summary.h"
+#include "agent/sampling/process_tree.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
 #include "spies/native/native_spy.h"
@@ -45,6 +48,24 @@ class DeliveryCounter final : public ProfileSink {
   std::uint64_t last_ = 0;
 };
 
+// Where a JIT compiler says what it compiled.
+void DescribeCompiledCode(TargetProcess& process, ModuleSource& source) {
+  const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(process.pid()));
+  struct stat info{};
+  if (::stat(folder.c_str(), &info) == 0) source.owner = info.st_uid;
+  if (const auto status = ReadProcFile(folder + "/status")) {
+    if (const auto place = ParseTaskPlace(*status)) source.inner_pid = place->inner_tid;
+  }
+  if (const auto mappings = process.ReadMappings()) {
+    for (const Mapping& mapping : *mappings) {
+      const std::string name = mapping.path.substr(mapping.path.find_last_of('/') + 1);
+      if (name.starts_with("jit-") && name.ends_with(".dump")) {
+        source.jitdump_paths.push_back(mapping.path);
+      }
+    }
+  }
+}
+
 // Gives the symbolizer what it needs to name a module's code.
 class ModuleNames final : public unwind::ModuleListener {
  public:
@@ -53,6 +74,7 @@ class ModuleNames final : public unwind::ModuleListener {
                 TargetProcess& process) override {
     ModuleSource source{.elf = std::move(elf), .root = {}, .pid = process.pid()};
     if (Result<UniqueFd> root = process.OpenRoot()) source.root = *std::move(root);
+    if (source.elf == nullptr) DescribeCompiledCode(process, source);
     symbolizer_.AddModule(&module, std::move(source));
   }
 
