@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include "agent/base/unique_fd.h"
 #include "agent/format/folded_encoder.h"
@@ -55,10 +56,9 @@ struct Temporary {
 Result<Temporary> CreateBeside(const std::string& path) {
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
-    Temporary file;
-    file.path = fmt::format("{}.{}-{}.tmp", path, ::getpid(), i);
-    file.fd.Reset(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    if (file.fd.valid()) return file;
+    std::string name = fmt::format("{}.{}-{}.tmp", path, ::getpid(), i);
+    UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (fd.valid()) return Temporary{std::move(fd), std::move(name)};
     if (errno != EEXIST) return FailWrite(path);
   }
   return Fail(Errc::kLimit, "cannot write the profile, too many temporary files beside it", path);

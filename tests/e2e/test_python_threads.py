@@ -74,6 +74,26 @@ class Stacks(unittest.TestCase):
                     self.assertRegex(source[line - 1], re.compile("def east|while|sum|spent"))
                 self.assertEqual(run.profile.functions["east"][1], 1 + source.index("def east(until):"))
 
+    def test_time_goes_to_the_line_that_spends_it(self):
+        program = ("import time\n"
+                   "def hot(until):\n"
+                   "  while time.monotonic() < until:\n"
+                   "    before = 1\n"
+                   "    sum(range(3000))\n"
+                   "    after = 2\n"
+                   "hot(time.monotonic() + 1)")
+        for version, python in agent_runs.find_interpreters().items():
+            with self.subTest(version):
+                run = Run([python, "-c", program], ["--sample-rate", "500"])
+                lines = {}
+                for sample in run.profile.samples:
+                    if sample["stack"][0][0] == "hot":
+                        line = sample["stack"][0][2]
+                        lines[line] = lines.get(line, 0) + sample["values"]["samples"]
+                print(version, lines)
+                self.assertGreater(lines.get(5, 0) / sum(lines.values()), 0.9)
+                self.assertEqual({s["stack"][1][2] for s in run.profile.samples if s["stack"][0][0] == "hot"}, {7})
+
 
 if __name__ == "__main__":
     unittest.main()
