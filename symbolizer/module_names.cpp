@@ -11,6 +11,7 @@
 #include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_names.h"
 #include "symbolizer/elf_sections.h"
+#include "symbolizer/go_names.h"
 #include "symbolizer/mini_debug_info.h"
 #include "symbolizer/symbol_index.h"
 
@@ -54,10 +55,10 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
   }
   symbols->Seal();
 
+  if (auto go = GoNames::Open(*main.elf)) sources_.push_back(std::move(go));
   if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files)) {
     sources_.push_back(std::move(dwarf));
   }
-  // Here: other tables that know functions better than symbols do (Go's pclntab).
   if (!symbols->empty()) sources_.push_back(std::move(symbols));
 }
 
