@@ -95,7 +95,8 @@ class GoPclntab {
   [[nodiscard]] std::optional<std::int32_t> StackDelta(const Function& function,
                                                        ElfAddress pc) const;
 
-  /// As the linker wrote it, for example "main.(*Server).serve.func1". Lives as long as the table.
+  /// As the linker wrote it, for example "main.(*Server).serve.func1", "main.each[go.shape.int]"
+  /// (which Go 1.21 and later print as "main.each[...]"). Lives as long as the table.
   [[nodiscard]] std::string_view Name(const Function& function) const;
 
   /// One source level at a pc. The texts live as long as the table; "" and 0 where not known. The

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a Go program's tables lie in its file.
-#include <elf.h>
+#include <gelf.h>
 
 #include <algorithm>
 #include <array>
@@ -66,13 +66,35 @@ std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& elf) {
   return found;
 }
 
+// Whether a list of notes has Go's build id.
+bool HasGoNote(Elf_Data* data) {
+  std::size_t position = 0;
+  std::size_t name = 0;
+  std::size_t content = 0;
+  GElf_Nhdr note;
+  constexpr std::array<char, 4> kName{'G', 'o', 0, 0};
+  while ((position = ::gelf_getnote(data, position, &note, &name, &content)) > 0) {
+    const auto* bytes = static_cast<const char*>(data->d_buf);
+    if (note.n_namesz == kName.size() && std::equal(kName.begin(), kName.end(), bytes + name)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool HasGoNote(const ElfFile& elf) {
-  const auto note = elf.FindSegment(PT_NOTE);  // the first one, as Go's own linker makes it
-  if (!note) return false;
-  const auto bytes = elf.ReadLoaded(note->address, 16);
-  // Sizes of the name and of the content, type 4 (Go's build id), the name.
-  constexpr std::array<unsigned char, 4> kName{'G', 'o', 0, 0};
-  return bytes.size() == 16 && std::memcmp(bytes.data() + 12, kName.data(), kName.size()) == 0;
+  std::size_t count = 0;
+  if (::elf_getphdrnum(elf.handle(), &count) != 0) return false;
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Phdr header;
+    if (::gelf_getphdr(elf.handle(), static_cast<int>(i), &header) == nullptr) break;
+    if (header.p_type != PT_NOTE) continue;
+    Elf_Data* data =
+        ::elf_getdata_rawchunk(elf.handle(), static_cast<std::int64_t>(header.p_offset),
+                               header.p_filesz, header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+    if (data != nullptr && HasGoNote(data)) return true;
+  }
+  return false;
 }
 
 bool IsGo(const ElfFile& elf) {
