@@ -55,6 +55,9 @@ class Spy {
   /// Whether this spy reads snapshots of stopped threads, by ReadSnapshot, instead of the live
   /// process.
   [[nodiscard]] virtual bool WantsSnapshots() const { return false; }
+  /// Adds to a snapshot, which has registers and stack already, what else ReadSnapshot will need.
+  /// Called with the thread stopped: makes a bounded number of memory reads and nothing else.
+  virtual void CopyMore(ThreadSnapshot& /*snapshot*/) {}
   /// The stack in a snapshot, with frames that the symbolizer will name. The thread runs on
   /// meanwhile.
   virtual StackOutcome ReadSnapshot(const ThreadSnapshot& /*snapshot*/, MonotonicTime /*now*/,

@@ -34,6 +34,7 @@ struct RegisterNumbers {
 
 struct Registers {
   std::array<std::uint64_t, RegisterNumbers::kCount> values{};
+  std::uint64_t thread_pointer = 0;  ///< Base of the thread-local variables; 0 when not read.
 
   [[nodiscard]] std::uint64_t pc() const { return values[RegisterNumbers::kPc]; }
   [[nodiscard]] std::uint64_t sp() const { return values[RegisterNumbers::kSp]; }

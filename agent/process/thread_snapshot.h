@@ -23,6 +23,13 @@ struct StackCopy {
   bool is_whole = false;
 };
 
+/// Where code stands that runs on another stack for the moment; all 0: there is no such code.
+struct SwitchedFrom {
+  std::uint64_t pc = 0;
+  std::uint64_t sp = 0;
+  std::uint64_t fp = 0;
+};
+
 struct ThreadSnapshot {
   /// Below the stack pointer, code may still use these bytes (x86-64 psABI, red zone).
   static constexpr std::uint64_t kRedZone = 128;
@@ -31,6 +38,8 @@ struct ThreadSnapshot {
   /// The first one begins at the stack pointer minus kRedZone. The second one is of the thread's
   /// own stack, for a thread that was on another one (a signal handler's); empty else.
   std::array<StackCopy, 2> stacks;
+  /// What is on the second stack, where the runtime tells (Go's goroutines).
+  std::optional<SwitchedFrom> switched_from;
 
   /// The word at an address of the thread's stack, if it was copied.
   [[nodiscard]] std::optional<std::uint64_t> ReadWord(std::uint64_t address) const {

@@ -70,6 +70,7 @@ bool ReadAndShield(Tid tid, Registers& registers) {
   registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi,
                       raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
                       raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
+  registers.thread_pointer = raw.fs_base;
   if (NeedsShield(raw)) {
     raw.rax = -kErestartNoHand;
     ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);

@@ -246,6 +246,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   snapshot.at = thread.asked_at;
   snapshot.content.registers = registers;
   CopyStack(thread, registers, snapshot.content);
+  spy_->CopyMore(snapshot.content);
 }
 
 void ProcessSampler::OnReleased(Tid tid) {
@@ -280,7 +281,7 @@ void ProcessSampler::CopyStack(const Thread& thread, const Registers& registers,
                                ThreadSnapshot& snapshot) {
   const std::uint64_t start = registers.sp() - ThreadSnapshot::kRedZone;
   std::uint64_t size = thread.copy_all ? kMaxCopy : kFirstCopy;
-  if (!thread.copy_all && thread.stack_end > start && thread.stack_end - start <= kMaxCopy) {
+  if (thread.stack_is_steady && thread.stack_end > start && thread.stack_end - start <= kMaxCopy) {
     size = thread.stack_end - start;
   }
   const auto copy = [&](std::uint64_t from, std::uint64_t count, StackCopy& to) {
@@ -321,6 +322,8 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   if (found == threads_.end()) return true;
   Thread& thread = found->second;
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
+    // A thread of Go's runs on ever other stacks.
+    thread.stack_is_steady = extent.end != 0 && extent.end == thread.stack_end;
     if (extent.end != 0) {
       thread.stack_end = extent.end;
       if (extent.changed_stack) thread.own_stack_end = extent.end;

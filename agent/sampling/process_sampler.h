@@ -103,6 +103,7 @@ class ProcessSampler final : private StopClient {
     Nanoseconds unclaimed{0};         // growth that waits for these samples
     std::uint64_t stack_end = 0;      // of the last stack that was whole
     std::uint64_t own_stack_end = 0;  // of its own stack, when it has been on another one
+    bool stack_is_steady = false;     // the last two ended there
     bool copy_all = false;            // the last copy was cut
   };
   struct Snapshot {

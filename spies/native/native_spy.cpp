@@ -19,6 +19,8 @@ class NativeSpy final : public Spy {
   StackOutcome ReadStack(InnerTid) override { return StackOutcome::kNoFrames; }
   StackOutcome NameFrames(Stack&) override { return StackOutcome::kStack; }
 
+  void CopyMore(ThreadSnapshot& snapshot) override { unwinder_.CopyMore(snapshot); }
+
   StackOutcome ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now, StackExtent& extent,
                             Stack& stack) override {
     stack.clear();

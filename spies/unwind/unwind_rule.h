@@ -15,6 +15,8 @@ enum class CfaKind : std::uint8_t {
   kDeref,     ///< The word at cfa_register + cfa_offset, plus cfa_addend (stack realignment).
   kPlt,       ///< A lazily bound PLT entry: one word more from its instruction cfa_offset on.
   kSignal,    ///< A signal frame: all registers lie in the ucontext at the stack pointer.
+  kSwitched,  ///< The stack pointer of ThreadSnapshot::switched_from, plus cfa_offset.
+  kResumed,   ///< The caller is what ThreadSnapshot::switched_from says, as a whole.
   kComplex,   ///< Another expression: not for tables.
 };
 

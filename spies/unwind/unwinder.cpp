@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "spies/unwind/go_stacks.h"
 #include "spies/unwind/machine_code.h"
 
 namespace agent::unwind {
@@ -44,9 +45,12 @@ UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfA
       rule.return_address = {.kind = SavedKind::kUndefined};
       return rule;
     case GoFunctionKind::kMoreStack:
-      return {.fp = {}, .extra = {}, .return_address = {}};
+      return {.cfa = CfaKind::kResumed, .fp = {}, .extra = {}, .return_address = {}};
     case GoFunctionKind::kSystemStack:
     case GoFunctionKind::kCgoCall:
+      rule.cfa = CfaKind::kSwitched;
+      rule.cfa_offset = delta.value_or(0) + kWord;
+      return rule;
     case GoFunctionKind::kSwitchesStack:
       if (!keeps_fp) return {.fp = {}, .extra = {}, .return_address = {}};
       rule.cfa = CfaKind::kRegister;
@@ -55,10 +59,10 @@ UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfA
       return rule;
     case GoFunctionKind::kInjectedCall:
     case GoFunctionKind::kSignalHandler:
+    case GoFunctionKind::kCgoCallback:  // to systemstack_switch's first instruction, as Go has it
       rule.caller_is_exact = true;
       [[fallthrough]];
     case GoFunctionKind::kOrdinary:
-    case GoFunctionKind::kCgoCallback:
       if (!delta) return {.fp = {}, .extra = {}, .return_address = {}};
       rule.cfa = CfaKind::kRegister;
       rule.cfa_register = RegisterNumbers::kSp;
@@ -68,11 +72,15 @@ UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfA
   return rule;
 }
 
+// Go's own table first: .debug_frame knows nothing of stacks that are switched.
 UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
-  const UnwindRule& rule = tables.frames.Find(address);
-  if (rule.cfa != CfaKind::kNone || !tables.go) return rule;
-  const auto function = tables.go->FindFunction(address);
-  return function ? GoRule(*tables.go, *function, address) : rule;
+  if (tables.go) {
+    const auto function = tables.go->FindFunction(address);
+    if (function && tables.go->StackDelta(*function, address)) {
+      return GoRule(*tables.go, *function, address);
+    }
+  }
+  return tables.frames.Find(address);
 }
 
 }  // namespace
@@ -135,7 +143,7 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
                                         : ByRule(snapshot, rule, cursor);
       if (step == Step::kComplex) step = BySlowPath(snapshot, frames.size() - first - 1, cursor);
       // Go goes from one stack to another within a thread.
-      const bool may_move = rule.cfa_register == Numbers::kFp;
+      const bool may_move = rule.cfa == CfaKind::kSwitched || rule.cfa == CfaKind::kResumed;
       const std::uint64_t moved = cursor.registers.sp() - sp;
       if (step == Step::kCaller &&
           ((moved > kMaxFrameSize && !may_move) || (moved == 0 && !was_exact))) {
@@ -168,6 +176,10 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
   return result;
 }
 
+void Unwinder::CopyMore(ThreadSnapshot& snapshot) {
+  if (runs_go_) CopyGoroutine(process_.memory(), snapshot);
+}
+
 // Null when there is no code at the address.
 Unwinder::Place* Unwinder::Lookup(std::uint64_t address, MonotonicTime now) {
   Place& place = (*places_)[(address ^ address >> 11) % kPlaces];
@@ -179,7 +191,7 @@ Unwinder::Place* Unwinder::Lookup(std::uint64_t address, MonotonicTime now) {
   return nullptr;
 }
 
-bool Unwinder::Fill(std::uint64_t address, Place& place) const {
+bool Unwinder::Fill(std::uint64_t address, Place& place) {
   const CodeRegion* region = space_.Find(address);
   if (region == nullptr) return false;
   place = {.address = address,
@@ -193,6 +205,7 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) const {
   if (region->file != nullptr) {
     const CodeTables* tables = region->file->tables();
     place.ready = tables != nullptr;
+    if (place.ready && tables->go) runs_go_ = true;
     if (place.ready) place.rule = RuleOf(*tables, ElfAddress{address - region->bias});
   }
   return true;
@@ -202,6 +215,15 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
                                 Cursor& cursor) {
   if (rule.cfa == CfaKind::kComplex) return Step::kComplex;
   Registers& registers = cursor.registers;
+  if (rule.cfa == CfaKind::kResumed) {
+    if (!snapshot.switched_from) return Step::kLost;
+    registers.values[Numbers::kPc] = snapshot.switched_from->pc;
+    registers.values[Numbers::kSp] = snapshot.switched_from->sp;
+    registers.values[Numbers::kFp] = snapshot.switched_from->fp;
+    cursor.known = Bit(Numbers::kSp) | Bit(Numbers::kFp);
+    cursor.is_exact = true;
+    return Step::kCaller;
+  }
   if (rule.return_address.kind == SavedKind::kUndefined) {
     // The stack pointer is good enough for where the stack ends.
     if (rule.cfa == CfaKind::kRegister && rule.cfa_register == Numbers::kSp) {
@@ -217,6 +239,10 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
   if (rule.cfa == CfaKind::kPlt) {
     const bool pushed = (registers.pc() & 15) >= static_cast<std::uint64_t>(rule.cfa_offset);
     cfa = registers.sp() + (pushed ? 16 : 8);
+  } else if (rule.cfa == CfaKind::kSwitched) {
+    if (!snapshot.switched_from) return Step::kLost;
+    if (snapshot.switched_from->sp == 0) return Step::kRoot;
+    cfa = plus(snapshot.switched_from->sp, rule.cfa_offset);
   } else {
     if (!IsTracked(rule.cfa_register, cursor.known)) return Step::kComplex;
     cfa = plus(registers.values[rule.cfa_register], rule.cfa_offset);

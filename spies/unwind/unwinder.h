@@ -45,6 +45,9 @@ class Unwinder {
   /// Both outlive it.
   Unwinder(TargetProcess& process, CodeFiles& files);
 
+  /// Copies what a walk will need beside the stack that the thread is on. Called while it stands
+  /// still: makes a bounded number of memory reads.
+  void CopyMore(ThreadSnapshot& snapshot);
   /// Adds the frames, leaf first, to `frames`.
   WalkResult Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames);
 
@@ -72,7 +75,7 @@ class Unwinder {
 
   WalkResult WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames);
   Place* Lookup(std::uint64_t address, MonotonicTime now);
-  bool Fill(std::uint64_t address, Place& place) const;
+  bool Fill(std::uint64_t address, Place& place);
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
@@ -85,6 +88,7 @@ class Unwinder {
 
   TargetProcess& process_;
   AddressSpace space_;
+  bool runs_go_ = false;
   std::unique_ptr<SlowUnwinder> slow_;  // made when it is needed first
   std::unique_ptr<std::array<Place, kPlaces>> places_;
   // Addresses in the walk under way, one of each region that came later.
