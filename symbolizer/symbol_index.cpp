@@ -64,8 +64,8 @@ void SymbolIndex::AddTable(const ElfFile& file, const SectionHeader& table) {
     if (name == nullptr) continue;
     Add({.address = symbol.st_value,
          .size = symbol.st_size,
-         .type = GELF_ST_TYPE(symbol.st_info),
-         .binding = GELF_ST_BIND(symbol.st_info),
+         .type = static_cast<std::uint8_t>(GELF_ST_TYPE(symbol.st_info)),
+         .binding = static_cast<std::uint8_t>(GELF_ST_BIND(symbol.st_info)),
          .name = name});
   }
 }

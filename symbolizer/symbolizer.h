@@ -36,7 +36,7 @@ struct ModuleSource {
   uid_t owner = 0;       ///< Of the process: a perf map must belong to it (or to root).
   /// Files that the process has mapped as its jitdump, as `root` sees them. For code without a
   /// file.
-  std::vector<std::string> jitdump_paths{};
+  std::vector<std::string> jitdump_paths;
 };
 
 /// Name is for one thread (the window writer's); AddModule may be called from another one.
