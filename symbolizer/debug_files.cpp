@@ -19,8 +19,9 @@ namespace agent {
 namespace {
 
 constexpr std::uint64_t kMaxCrcBytes = std::uint64_t{8} << 30;
-constexpr std::size_t kMaxName = 255;   // NAME_MAX
-constexpr std::size_t kMinBuildId = 4;  // hex digits
+constexpr std::size_t kMaxName = 255;    // NAME_MAX
+constexpr std::size_t kMaxBuildId = 64;  // bytes
+constexpr std::size_t kMinBuildId = 4;   // hex digits
 
 std::string FolderOf(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -34,6 +35,23 @@ bool IsHex(std::string_view text) {
 
 std::string BuildIdPath(const std::string& build_id) {
   return "/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug";
+}
+
+// dwz's common files have no program headers, by which ElfFile finds the note.
+std::string BuildIdOf(const ElfFile& file) {
+  std::string id = file.BuildId();
+  if (!id.empty()) return id;
+  constexpr std::size_t kHeader = 16;  // three words, and "GNU" with its zero
+  const auto section = file.ReadSection(".note.gnu.build-id");
+  if (!section || section->bytes.size() <= kHeader ||
+      section->bytes.size() > kHeader + kMaxBuildId) {
+    return id;
+  }
+  for (const std::byte byte : section->bytes.subspan(kHeader)) {
+    id.push_back("0123456789abcdef"[std::to_integer<unsigned>(byte) >> 4]);
+    id.push_back("0123456789abcdef"[std::to_integer<unsigned>(byte) & 15]);
+  }
+  return id;
 }
 
 bool SameDirectory(const UniqueFd& a, const UniqueFd& b) {
@@ -95,7 +113,7 @@ std::optional<DebugFile> DebugFiles::FindByBuildId(const std::string& build_id) 
   for (const UniqueFd* root : {&root_, &our_root_}) {
     if (!root->valid() || (root == &our_root_ && shares_our_root_)) continue;
     Opened opened = Open(*root, path);
-    if (opened.elf && opened.elf->BuildId() == build_id) {
+    if (opened.elf && BuildIdOf(*opened.elf) == build_id) {
       return DebugFile{std::move(opened.elf), path, root == &our_root_};
     }
   }
@@ -117,7 +135,7 @@ std::optional<DebugFile> DebugFiles::FindByLink(const ElfFile& file, const std::
       if (place == path) continue;
       Opened opened = Open(*root, place);
       if (!opened.elf) continue;
-      const std::string found_id = opened.elf->BuildId();
+      const std::string found_id = BuildIdOf(*opened.elf);
       const bool right = !build_id.empty() && !found_id.empty()
                              ? found_id == build_id
                              : !ours && FileCrc(opened.file) == link->crc;
@@ -128,7 +146,7 @@ std::optional<DebugFile> DebugFiles::FindByLink(const ElfFile& file, const std::
 }
 
 std::optional<DebugFile> DebugFiles::Find(const ElfFile& file, const std::string& path) const {
-  const std::string build_id = file.BuildId();
+  const std::string build_id = BuildIdOf(file);
   if (auto found = FindByBuildId(build_id)) return found;
   return FindByLink(file, path, build_id);
 }
@@ -140,7 +158,7 @@ std::shared_ptr<const ElfFile> DebugFiles::FindAlt(const std::string& link,
   if (root.valid()) {
     const std::string path = link.starts_with('/') ? link : FolderOf(of.path) + "/" + link;
     Opened opened = Open(root, path);
-    if (opened.elf && opened.elf->BuildId() == build_id) return std::move(opened.elf);
+    if (opened.elf && BuildIdOf(*opened.elf) == build_id) return std::move(opened.elf);
   }
   auto found = FindByBuildId(build_id);
   return found ? std::move(found->elf) : nullptr;

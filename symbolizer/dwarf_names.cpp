@@ -54,6 +54,17 @@ bool SplitFileIsSafe(Dwarf_Die& unit, const std::string& folder) {
          IsFileOrNothing(below(below(folder, compiled_in), name));
 }
 
+bool DebugSectionsFit(const std::vector<SectionHeader>& headers) {
+  std::uint64_t total = 0;
+  for (const SectionHeader& header : headers) {
+    if (!header.name.starts_with(".debug_") && !header.name.starts_with(".zdebug_")) continue;
+    if (header.expanded_size > kMaxDebugBytes) return false;
+    total += header.expanded_size;
+    if (total > kMaxDebugBytes) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::optional<AltLink> ReadAltLink(const ElfFile& file) {
@@ -76,18 +87,9 @@ std::optional<AltLink> ReadAltLink(const ElfFile& file) {
 
 bool HasDwarf(const ElfFile& file) {
   const std::vector<SectionHeader> headers = ReadSectionHeaders(file);
-  if (FindSectionHeader(headers, ".debug_info") == nullptr &&
-      FindSectionHeader(headers, ".zdebug_info") == nullptr) {
-    return false;
-  }
-  std::uint64_t total = 0;
-  for (const SectionHeader& header : headers) {
-    if (!header.name.starts_with(".debug_") && !header.name.starts_with(".zdebug_")) continue;
-    if (header.expanded_size > kMaxDebugBytes) return false;
-    total += header.expanded_size;
-    if (total > kMaxDebugBytes) return false;
-  }
-  return true;
+  return (FindSectionHeader(headers, ".debug_info") != nullptr ||
+          FindSectionHeader(headers, ".zdebug_info") != nullptr) &&
+         DebugSectionsFit(headers);
 }
 
 class DwarfNames::Impl {
@@ -104,7 +106,8 @@ class DwarfNames::Impl {
     const bool needs_alt = ReadAltLink(*file_).has_value();
     if (needs_alt) {
       // Left to itself libdw would look for the file, in our root, not in the target's.
-      if (!alt_file_ || !HasDwarf(*alt_file_)) return false;
+      // It may have no more than strings.
+      if (!alt_file_ || !DebugSectionsFit(ReadSectionHeaders(*alt_file_))) return false;
       alt_.reset(::dwarf_begin_elf(alt_file_->handle(), DWARF_C_READ, nullptr));
       if (!alt_) return false;
     }

@@ -203,7 +203,7 @@ class DwarfUnit::Impl {
   bool Find(std::uint64_t address, std::vector<NamedLevel>& chain) {
     Function* function = FindFunction(address);
     if (function == nullptr && !deep_) {
-      // Languages with functions in functions; rare.
+      // Functions in functions; in C++ those of local classes.
       CollectFunctions(/*deep=*/true);
       function = FindFunction(address);
     }

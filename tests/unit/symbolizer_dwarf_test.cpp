@@ -39,8 +39,8 @@ std::vector<NamedLevel> ChainAt(const std::string& file, std::uint64_t address) 
 
 TEST_CASE("DWARF: the chain of inlined calls, its lines and files") {
   // stripped: from its debug file.
-  for (const std::string file :
-       {"dwarf5", "dwarf4", "compressed", "type_units", "split", "no_pie", "clang", "stripped"}) {
+  for (const std::string file : {"dwarf5", "dwarf4", "compressed", "type_units", "split", "no_pie",
+                                 "clang", "dwz", "stripped"}) {
     CAPTURE(file);
     if (!std::filesystem::exists(SymbolFilePath(file))) {
       WARN("skipped: no " + file);
