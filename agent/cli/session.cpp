@@ -72,7 +72,9 @@ class ModuleNames final : public unwind::ModuleListener {
   explicit ModuleNames(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
   void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
                 TargetProcess& process) override {
-    ModuleSource source{.elf = std::move(elf), .root = {}, .pid = process.pid()};
+    ModuleSource source;
+    source.elf = std::move(elf);
+    source.pid = process.pid();
     if (Result<UniqueFd> root = process.OpenRoot()) source.root = *std::move(root);
     if (source.elf == nullptr) DescribeCompiledCode(process, source);
     symbolizer_.AddModule(&module, std::move(source));

@@ -44,6 +44,18 @@ class FakeMemory final : public ProcessMemory {
     return {};
   }
 
+  Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override {
+    ++reads;
+    std::size_t count = 0;
+    for (; count < destination.size(); ++count) {
+      const auto page = pages_.find((address.value() + count) / kPage);
+      if (page == pages_.end()) break;
+      destination[count] = page->second[(address.value() + count) % kPage];
+    }
+    if (count == 0) return Fail(Errc::kUnreadable, "not mapped");
+    return count;
+  }
+
   int reads = 0;
 
  private:
