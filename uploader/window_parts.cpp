@@ -15,12 +15,11 @@ using Row = std::pair<StackId, SampleValue>;
 std::vector<Row> RowsOf(const Profile& window) {
   std::map<StackId, SampleValue> sums;
   for (const Profile::Entry& entry : window.Entries()) {
-    SampleValue& sum = sums[entry.key.stack];
-    sum.count += entry.value.count;
-    sum.cpu_ns += entry.value.cpu_ns;
+    sums[entry.key.stack] += entry.value;
   }
-  std::erase_if(sums,
-                [](const Row& row) { return row.second.count == 0 && row.second.cpu_ns == 0; });
+  std::erase_if(sums, [](const Row& row) {
+    return row.second.count == 0 && row.second.cpu_ns == 0 && row.second.wall_ns == 0;
+  });
   return {sums.begin(), sums.end()};
 }
 

@@ -89,7 +89,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
           .follow_children = settings.detect_subprocesses,
-          .always_stop = settings.blocking};
+          .always_stop = settings.blocking,
+          .wall = settings.wall};
 }
 
 // A run that was begun by an earlier sampler, which died, has its file already.
@@ -120,7 +121,7 @@ void WriteToStderr(std::string_view text) {
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const SystemClock clock;
   FunctionTable functions;
-  Symbolizer symbolizer(Demangle::kFull);
+  Symbolizer symbolizer(plan.settings.demangle);
   ModuleNames names(symbolizer);
   unwind::CodeFiles files(names);
   python::PythonSpyFactory python(functions);

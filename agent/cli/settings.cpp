@@ -93,6 +93,19 @@ Result<void> ApplySpyName(Settings&, const std::string& text) {
   return {};
 }
 
+Result<void> ApplyDemangle(Settings& settings, const std::string& text) {
+  if (text == "full") {
+    settings.demangle = Demangle::kFull;
+  } else if (text == "simplified") {
+    settings.demangle = Demangle::kSimplified;
+  } else if (text == "none") {
+    settings.demangle = Demangle::kNone;
+  } else {
+    return Fail(Errc::kInvalid, "must be full, simplified or none");
+  }
+  return {};
+}
+
 Result<void> ApplyLogLevel(Settings& settings, const std::string& text) {
   const std::optional<LogLevel> level = ParseLogLevel(text);
   if (!level) return Fail(Errc::kInvalid, "must be debug, info, warn, error or none");
@@ -150,6 +163,14 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.detect_subprocesses);
            }},
+    Option{"wall", "", "", "Profile the time that threads sleep as well", Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.wall);
+           }},
+    Option{"demangle", "", "HOW",
+           "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
+           "(default: full)",
+           Option::In::kBoth, ApplyDemangle},
     Option{"pyspy-blocking", "PYROSCOPE_PYSPY_BLOCKING", "",
            "Stop a thread for every sample; not needed for true stacks", Option::In::kBoth,
            [](Settings& settings, const std::string& text) {

@@ -15,6 +15,7 @@
 #include "agent/base/log.h"
 #include "agent/base/types.h"
 #include "agent/profile/profile.h"
+#include "symbolizer/demangle.h"
 
 namespace agent {
 
@@ -28,6 +29,8 @@ struct Settings {
   bool summary = false;
   LogLevel log_level = LogLevel::kWarn;
   bool no_logging = false;
+  bool wall = false;
+  Demangle demangle = Demangle::kFull;
   bool blocking = false;
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only

@@ -52,13 +52,18 @@ std::string EncodeFolded(const Profile& profile) {
   std::map<StackId, SampleValue> sums;
   for (const Profile::Entry& entry : profile.Entries()) {
     SampleValue& sum = sums[entry.key.stack];
-    sum.count += entry.value.count;
-    sum.cpu_ns += entry.value.cpu_ns;
+    sum += entry.value;
   }
   std::map<std::string, std::int64_t> lines;
   const std::int64_t period = std::max<std::int64_t>(profile.period().count(), 1);
+  const bool has_wall = profile.Total().wall_ns > 0;
   for (const auto& [stack, value] : sums) {
-    const std::int64_t count = value.count > 0 ? value.count : (value.cpu_ns + period / 2) / period;
+    std::int64_t count = value.count;
+    if (has_wall) {
+      count = (value.wall_ns + period / 2) / period;
+    } else if (count == 0) {
+      count = (value.cpu_ns + period / 2) / period;
+    }
     if (count > 0) lines[FoldedStack(profile.StackFrames(stack))] += count;
   }
   std::string text;

@@ -22,6 +22,7 @@ namespace {
 enum ProfileField : protozero::pbf_tag_type {
   kSampleType = 1,
   kSample = 2,
+  kMapping = 3,
   kLocation = 4,
   kFunction = 5,
   kStringTable = 6,
@@ -35,7 +36,20 @@ enum ProfileField : protozero::pbf_tag_type {
 enum ValueTypeField : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum SampleField : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
 enum LabelField : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3, kNumUnit = 4 };
-enum LocationField : protozero::pbf_tag_type { kLocationIdField = 1, kLine = 4 };
+enum LocationField : protozero::pbf_tag_type {
+  kLocationIdField = 1,
+  kLocationMapping = 2,
+  kLocationAddress = 3,
+  kLine = 4,
+};
+enum MappingField : protozero::pbf_tag_type {
+  kMappingIdField = 1,
+  kMemoryStart = 2,
+  kMemoryLimit = 3,
+  kFileOffset = 4,
+  kMappingFilename = 5,
+  kBuildId = 6,
+};
 enum LineField : protozero::pbf_tag_type { kFunctionId = 1, kLineNumber = 2 };
 enum FunctionField : protozero::pbf_tag_type {
   kFunctionIdField = 1,
@@ -45,16 +59,30 @@ enum FunctionField : protozero::pbf_tag_type {
   kStartLine = 5,
 };
 
+struct FramesLess {
+  bool operator()(const std::vector<Frame>& a, const std::vector<Frame>& b) const {
+    return std::ranges::lexicographical_compare(a, b, {}, Key, Key);
+  }
+  static std::tuple<const Function*, std::uint32_t, const Module*, std::uint64_t> Key(
+      const Frame& frame) {
+    return {frame.function, frame.line, frame.module, frame.address};
+  }
+};
+
 class Encoder {
  public:
   Encoder(const Profile& profile, const PprofOptions& options)
-      : profile_(profile), options_(options), writer_(data_) {
+      : profile_(profile),
+        options_(options),
+        has_wall_(profile.Total().wall_ns > 0),
+        writer_(data_) {
     String("");
   }
 
   std::string Encode() {
     AddValueType(kSampleType, "cpu", "nanoseconds");
     AddValueType(kSampleType, "samples", "count");
+    if (has_wall_) AddValueType(kSampleType, "wall", "nanoseconds");
     AddSamples();
     writer_.add_int64(kTimeNanos, profile_.start().time_since_epoch().count());
     writer_.add_int64(kDurationNanos, profile_.duration().count());
@@ -92,9 +120,7 @@ class Encoder {
       if (options_.sample_labels) {
         id = {entry.key.stack, static_cast<std::uint32_t>(entry.key.thread), entry.key.slice};
       }
-      SampleValue& sum = sums[id];
-      sum.count += entry.value.count;
-      sum.cpu_ns += entry.value.cpu_ns;
+      sums[id] += entry.value;
     }
     for (const auto& [id, value] : sums) AddSample(id, value);
   }
@@ -102,12 +128,18 @@ class Encoder {
   void AddSample(const SampleId& id, const SampleValue& value) {
     const auto& [stack, thread, slice] = id;
     locations_.clear();
-    for (const Frame& frame : profile_.StackFrames(stack)) locations_.push_back(Location(frame));
+    std::span<const Frame> frames = profile_.StackFrames(stack);
+    while (!frames.empty()) {
+      std::size_t count = 1;
+      while (count < frames.size() && frames[count - 1].inlined) ++count;
+      locations_.push_back(Location(frames.first(count)));
+      frames = frames.subspan(count);
+    }
     std::string text;
     protozero::pbf_writer sample(text);
     sample.add_packed_uint64(kLocationId, locations_.begin(), locations_.end());
-    const std::array<std::int64_t, 2> values = {value.cpu_ns, value.count};
-    sample.add_packed_int64(kValue, values.begin(), values.end());
+    const std::array<std::int64_t, 3> values = {value.cpu_ns, value.count, value.wall_ns};
+    sample.add_packed_int64(kValue, values.begin(), values.end() - (has_wall_ ? 0 : 1));
     if (options_.sample_labels) {
       const ThreadInfo& info = profile_.Thread(ThreadIndex{thread});
       AddLabel(sample, "process", info.process_name);
@@ -134,16 +166,44 @@ class Encoder {
     if (!unit.empty()) label.add_int64(kNumUnit, String(unit));
   }
 
-  std::uint64_t Location(const Frame& frame) {
-    const auto [place, inserted] =
-        location_ids_.try_emplace({frame.function, frame.line}, location_ids_.size() + 1);
+  // One location for a run of inlined frames and the one that they were compiled into.
+  std::uint64_t Location(std::span<const Frame> frames) {
+    const auto [place, inserted] = location_ids_.try_emplace(
+        std::vector<Frame>(frames.begin(), frames.end()), location_ids_.size() + 1);
     if (inserted) {
-      const std::uint64_t function = FunctionOf(frame.function);
+      lines_.clear();
+      for (const Frame& frame : frames) lines_.emplace_back(FunctionOf(frame.function), frame.line);
+      const Frame& outermost = frames.back();
+      const std::uint64_t mapping = outermost.module != nullptr ? MappingOf(outermost.module) : 0;
       protozero::pbf_writer location(writer_, kLocation);
       location.add_uint64(kLocationIdField, place->second);
-      protozero::pbf_writer line(location, kLine);
-      line.add_uint64(kFunctionId, function);
-      line.add_int64(kLineNumber, frame.line);
+      if (mapping != 0) {
+        location.add_uint64(kLocationMapping, mapping);
+        location.add_uint64(kLocationAddress, outermost.address);
+      }
+      for (const auto& [function, number] : lines_) {
+        protozero::pbf_writer line(location, kLine);
+        line.add_uint64(kFunctionId, function);
+        line.add_int64(kLineNumber, number);
+      }
+    }
+    return place->second;
+  }
+
+  // Only of code without names: a server that has the symbols can finish them, since has_functions
+  // stays false.
+  std::uint64_t MappingOf(const Module* module) {
+    const auto [place, inserted] = mapping_ids_.try_emplace(module, mapping_ids_.size() + 1);
+    if (inserted) {
+      const std::int64_t path = String(module->path);
+      const std::int64_t build_id = String(module->build_id);
+      protozero::pbf_writer mapping(writer_, kMapping);
+      mapping.add_uint64(kMappingIdField, place->second);
+      mapping.add_uint64(kMemoryStart, module->start);
+      mapping.add_uint64(kMemoryLimit, module->end);
+      mapping.add_uint64(kFileOffset, module->file_offset);
+      mapping.add_int64(kMappingFilename, path);
+      mapping.add_int64(kBuildId, build_id);
     }
     return place->second;
   }
@@ -171,19 +231,23 @@ class Encoder {
     }
     writer_.add_int64(
         kComment,
-        String(fmt::format("lost samples: torn {}, unreadable {}, not stopped in time {}, not "
-                           "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
-                           losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped,
-                           losses.late_ticks, losses.truncated, losses.incomplete, losses.folded)));
+        String(fmt::format(
+            "lost samples: torn {}, unreadable {}, not stopped in time {}, not "
+            "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
+            losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped, losses.late_ticks,
+            losses.truncated, losses.incomplete, losses.folded)));
   }
 
   const Profile& profile_;
   const PprofOptions& options_;
+  const bool has_wall_;
   std::string data_;
   protozero::pbf_writer writer_;
   std::deque<std::string> strings_;
   std::unordered_map<std::string_view, std::int64_t> string_ids_;
-  std::map<std::pair<const Function*, std::uint32_t>, std::uint64_t> location_ids_;
+  std::map<std::vector<Frame>, std::uint64_t, FramesLess> location_ids_;
+  std::unordered_map<const Module*, std::uint64_t> mapping_ids_;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> lines_;  // of the location under way
   std::unordered_map<const Function*, std::uint64_t> function_ids_;
   std::vector<std::uint64_t> locations_;
 };

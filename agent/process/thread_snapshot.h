@@ -35,6 +35,8 @@ struct ThreadSnapshot {
   static constexpr std::uint64_t kRedZone = 128;
 
   Registers registers;
+  /// Only pc and sp are known: the thread sleeps, and was not stopped.
+  bool is_of_sleeper = false;
   /// The first one begins at the stack pointer minus kRedZone. The second one is of the thread's
   /// own stack, for a thread that was on another one (a signal handler's); empty else.
   std::array<StackCopy, 2> stacks;

@@ -86,9 +86,7 @@ void Profile::Add(StackId stack, ThreadIndex thread, SampleKind kind, WallTime a
     while ((at - start_) / slice_length_ >= kMaxSlices) DoubleSliceLength();
     slice = static_cast<std::uint32_t>((at - start_) / slice_length_);
   }
-  SampleValue& sum = values_[{.stack = stack, .thread = thread, .kind = kind, .slice = slice}];
-  sum.count += value.count;
-  sum.cpu_ns += value.cpu_ns;
+  values_[{.stack = stack, .thread = thread, .kind = kind, .slice = slice}] += value;
 }
 
 void Profile::DoubleSliceLength() {
@@ -97,9 +95,7 @@ void Profile::DoubleSliceLength() {
   for (const auto& [old, value] : values_) {
     SampleKey key = old;
     key.slice /= 2;
-    SampleValue& sum = values[key];
-    sum.count += value.count;
-    sum.cpu_ns += value.cpu_ns;
+    values[key] += value;
   }
   values_ = std::move(values);
 }
@@ -127,7 +123,7 @@ void Profile::FoldRarestStacks(std::size_t bytes, const Function* folded) {
   for (std::size_t i = 0; i < stacks_.size(); ++i) {
     cost[i] = {0, StackId{static_cast<std::uint32_t>(i)}};
   }
-  for (const auto& [key, value] : values_) cost[Index(key.stack)].first += value.cpu_ns;
+  for (const auto& [key, value] : values_) cost[Index(key.stack)].first += value.cpu_ns + value.wall_ns;
   std::ranges::sort(cost, std::greater());
   Profile kept(start_, slice_length_);
   // Half of the room, so that this does not come back at the next sample.
@@ -179,10 +175,7 @@ const ThreadInfo& Profile::Thread(ThreadIndex thread) const { return threads_[In
 
 SampleValue Profile::Total() const {
   SampleValue total;
-  for (const auto& [key, value] : values_) {
-    total.count += value.count;
-    total.cpu_ns += value.cpu_ns;
-  }
+  for (const auto& [key, value] : values_) total += value;
   return total;
 }
 

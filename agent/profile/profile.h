@@ -45,6 +45,15 @@ struct SampleValue {
   std::int64_t count =
       0;  ///< Stacks read. 0 for CPU time that no sample carried ("[not sampled]").
   std::int64_t cpu_ns = 0;  ///< CPU time that they stand for.
+  std::int64_t wall_ns =
+      0;  ///< Time that the thread was there, running or not; 0 when not asked for.
+
+  SampleValue& operator+=(const SampleValue& other) {
+    count += other.count;
+    cpu_ns += other.cpu_ns;
+    wall_ns += other.wall_ns;
+    return *this;
+  }
 };
 
 /// What went wrong or was left out; everything is shown, nothing vanishes silently.

@@ -21,7 +21,8 @@ struct Cost {
   std::int64_t total = 0;
 };
 
-std::vector<Cost> CostsByFunction(const Profile& profile) {
+// By CPU time, or by wall time where the profile has it.
+std::vector<Cost> CostsByFunction(const Profile& profile, std::int64_t SampleValue::* time) {
   std::unordered_map<const Function*, Cost> costs;
   std::unordered_set<const Function*> seen;
   for (const Profile::Entry& entry : profile.Entries()) {
@@ -30,8 +31,8 @@ std::vector<Cost> CostsByFunction(const Profile& profile) {
     for (const Frame& frame : frames) {
       Cost& cost = costs[frame.function];
       cost.function = frame.function;
-      if (seen.empty()) cost.self += entry.value.cpu_ns;
-      if (seen.insert(frame.function).second) cost.total += entry.value.cpu_ns;
+      if (seen.empty()) cost.self += entry.value.*time;
+      if (seen.insert(frame.function).second) cost.total += entry.value.*time;
     }
   }
   std::vector<Cost> sorted;
@@ -85,6 +86,9 @@ std::string Header(const Profile& profile, const SampleValue& total) {
   if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
   if (losses.late_ticks > 0) text += fmt::format(", {} ticks left out", losses.late_ticks);
   if (losses.truncated > 0) text += fmt::format(", {} stacks cut", losses.truncated);
+  if (losses.incomplete > 0) {
+    text += fmt::format(", {} stacks without callers", losses.incomplete);
+  }
   if (losses.folded > 0) text += fmt::format(", {} stacks folded", losses.folded);
   return text + "\n";
 }
@@ -94,11 +98,13 @@ std::string Header(const Profile& profile, const SampleValue& total) {
 std::string FormatSummary(const Profile& profile, std::size_t max_functions) {
   const SampleValue total = profile.Total();
   std::string text = Header(profile, total);
-  if (total.cpu_ns <= 0) return text;
-  text += "    self    total   CPU s  function\n";
-  const std::vector<Cost> costs = CostsByFunction(profile);
+  const auto time = total.wall_ns > 0 ? &SampleValue::wall_ns : &SampleValue::cpu_ns;
+  if (total.*time <= 0) return text;
+  text += total.wall_ns > 0 ? "    self    total  wall s  function\n"
+                            : "    self    total   CPU s  function\n";
+  const std::vector<Cost> costs = CostsByFunction(profile, time);
   const auto share = [&](std::int64_t ns) {
-    return 100.0 * static_cast<double>(ns) / static_cast<double>(total.cpu_ns);
+    return 100.0 * static_cast<double>(ns) / static_cast<double>(total.*time);
   };
   for (const Cost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
     text +=

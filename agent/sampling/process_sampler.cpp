@@ -7,6 +7,7 @@
 #include <array>
 
 #include "agent/base/log.h"
+#include "agent/process/blocked_call.h"
 
 namespace agent {
 namespace {
@@ -39,7 +40,8 @@ ProcessSampler::Thread::Thread(Pid pid, Tid thread_id, InnerTid inner)
     : tid(thread_id),
       inner_tid(inner),
       stat(TaskPath(pid, thread_id, "stat")),
-      schedstat(TaskPath(pid, thread_id, "schedstat")) {}
+      schedstat(TaskPath(pid, thread_id, "schedstat")),
+      syscall(TaskPath(pid, thread_id, "syscall")) {}
 
 ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
     : pid_(pid),
@@ -84,6 +86,7 @@ bool ProcessSampler::Tick(MonotonicTime now, WallTime wall) {
     Thread& thread = place->second;
     const Look look = thread.hot ? LookAt(thread, now, wall) : Look::kIdle;
     if (look == Look::kGone) {
+      AddWallTime(thread, now);
       place = threads_.erase(place);
       continue;
     }
@@ -92,6 +95,7 @@ bool ProcessSampler::Tick(MonotonicTime now, WallTime wall) {
       thread.hot = false;
       thread.stat.Close();
       thread.schedstat.Close();
+      thread.syscall.Close();
     }
     ++place;
   }
@@ -108,6 +112,7 @@ void ProcessSampler::LookAtColdThreads(MonotonicTime now, WallTime wall) {
     }
     const Look look = LookAt(thread, now, wall);
     if (look == Look::kGone) {
+      AddWallTime(thread, now);
       place = threads_.erase(place);
       continue;
     }
@@ -150,6 +155,8 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   if (thread.was_running) {
     FollowImage(*stat, now);
     TakeSample(thread, *stat, now, wall);
+  } else if (context_.wall) {
+    TakeSleeper(thread, now, wall);
   }
   if (thread.unfinished > 0) {
     thread.unclaimed += growth;  // the samples under way have a share in it
@@ -182,7 +189,7 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   if (thread.is_asked) return;  // waits for a CPU: its stack is that of the sample under way
   stack_.clear();
   if (!spy_) {
-    AddSample(thread, wall);
+    AddSample(thread, now, wall);
     return;
   }
   const bool may_stop = MayStop(stat, now);
@@ -192,18 +199,18 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
     // code object that was freed before it was named counts as torn too.
     const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
     if (is_exact || !may_stop) {
-      if (Count(outcome)) AddSample(thread, wall);
+      if (Count(outcome)) AddSample(thread, now, wall);
       return;
     }
   }
   if (may_stop) {
     AskForStop(thread, wall);
   } else {
-    AddSample(thread, wall);
+    AddSample(thread, now, wall);
   }
 }
 
-void ProcessSampler::AddSample(Thread& thread, WallTime wall) {
+void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wall) {
   if (!stack_.empty()) {
     ++context_.stacks;
   } else {
@@ -213,7 +220,93 @@ void ProcessSampler::AddSample(Thread& thread, WallTime wall) {
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
   thread.weights.AddSample({.stack = stack, .at = wall});
+  if (context_.wall) SetWallStack(thread, stack, since);
   context_.page->samples_taken.fetch_add(1, std::memory_order_relaxed);
+}
+
+// A thread that has run since the last look, and sleeps now. It is read without a stop.
+void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall) {
+  if (thread.is_asked) return;
+  AddWallTime(thread, now);
+  if (!spy_ || is_fallback_) TryAttach(now);
+  std::array<char, 256> buffer;  // NOLINT: Read fills it
+  const Result<std::string_view> text = thread.syscall.Read(buffer);
+  if (!text) return;
+  const Result<std::optional<BlockedCall>> call = ParseBlockedCall(*text);
+  thread.was_running = true;  // so that it is looked at again, until this has succeeded
+  if (!call || !*call) return;
+  if (!spy_ || !spy_->WantsSnapshots()) {
+    stack_.clear();
+    if (spy_) static_cast<void>(ReadRunning(thread));
+    if (stack_.empty())
+      stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
+    AddSleeper(thread, (*call)->number, now);
+    return;
+  }
+  Snapshot snapshot;
+  snapshot.tid = thread.tid;
+  snapshot.at = wall;
+  snapshot.blocked_in = (*call)->number;
+  snapshot.content.is_of_sleeper = true;
+  snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
+  snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
+  CopyStack(thread, snapshot.content.registers, snapshot.content);
+  // Only if it did not run meanwhile is this one stack.
+  const Result<std::string_view> again = thread.schedstat.Read(buffer);
+  const Result<SchedStat> sched = again ? ParseSchedStat(*again) : Fail(Errc::kGone, "ended");
+  if (!sched || *sched != thread.last) return;
+  StackExtent extent;
+  const StackOutcome outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
+  if (outcome == StackOutcome::kStack) {
+    thread.stack_is_steady = extent.end == thread.stack_end;
+    thread.stack_end = extent.end;
+    AddSleeper(thread, (*call)->number, now);
+  } else if (outcome == StackOutcome::kTruncated) {
+    thread.stack_is_steady = false;
+    thread.copy_all = true;
+  } else if (outcome == StackOutcome::kIncomplete && !thread.blip) {
+    // Some register is missing that only a stop tells. It moves schedstat: once is enough.
+    thread.blip = true;
+    thread.asked_asleep = true;
+    thread.blocked_in = (*call)->number;
+    AskForStop(thread, wall);
+  } else if (outcome == StackOutcome::kIncomplete) {
+    thread.blip = false;
+    if (!thread.wall_stack) AddSleeper(thread, (*call)->number, now);
+    thread.was_running = false;
+  }
+}
+
+// stack_ is what the thread sleeps in.
+void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, MonotonicTime now) {
+  const std::string_view name = SystemCallName(call);
+  if (!name.empty()) {
+    stack_.insert(stack_.begin(),
+                  {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});
+  }
+  SetWallStack(thread, context_.window->InternStack(stack_), now);
+  thread.was_running = false;
+}
+
+void ProcessSampler::SetWallStack(Thread& thread, StackId stack, MonotonicTime since) {
+  if (since < thread.wall_since) return;  // it came late, and newer ones are known
+  AddWallTime(thread, since);
+  thread.wall_stack = stack;
+  thread.wall_since = since;
+}
+
+void ProcessSampler::AddWallTime(Thread& thread, MonotonicTime now) {
+  if (!context_.wall || !thread.wall_stack) return;
+  const Nanoseconds time = now - thread.wall_since;
+  if (time <= Nanoseconds(0)) return;
+  context_.window->Add(*thread.wall_stack, IndexOf(thread), SampleKind::kCpu,
+                       SystemClock().WallNow() - time,
+                       {.count = 0, .cpu_ns = 0, .wall_ns = time.count()});
+  thread.wall_since = now;
+}
+
+void ProcessSampler::AddWallTimes(MonotonicTime now) {
+  for (auto& [tid, thread] : threads_) AddWallTime(thread, now);
 }
 
 void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
@@ -222,7 +315,7 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
     if (asked.error().code == Errc::kNotPermitted) {
       Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
       stack_.clear();
-      AddSample(thread, wall);
+      AddSample(thread, SystemClock().Now(), wall);
     } else if (asked.error().code != Errc::kGone) {
       ++context_.window->losses().stop_timeout;
     }
@@ -230,6 +323,7 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   }
   thread.is_asked = true;
   thread.asked_at = wall;
+  thread.asked = SystemClock().Now();
   ++thread.unfinished;
 }
 
@@ -244,6 +338,8 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   Snapshot& snapshot = snapshots_.emplace_back();
   snapshot.tid = tid;
   snapshot.at = thread.asked_at;
+  snapshot.asked = thread.asked;
+  if (thread.asked_asleep) snapshot.blocked_in = thread.blocked_in;
   snapshot.content.registers = registers;
   CopyStack(thread, registers, snapshot.content);
   spy_->CopyMore(snapshot.content);
@@ -254,12 +350,13 @@ void ProcessSampler::OnReleased(Tid tid) {
   if (found == threads_.end()) return;
   Thread& thread = found->second;
   thread.is_asked = false;
+  thread.asked_asleep = false;
   if (!spy_) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
     StackOutcome outcome = NameAfter(stopped_outcome_);
     if (outcome == StackOutcome::kUnreadable) outcome = ReadRunning(thread);
-    if (Count(outcome)) AddSample(thread, thread.asked_at);
+    if (Count(outcome)) AddSample(thread, thread.asked, thread.asked_at);
     Finished(thread);
   } else {
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
@@ -329,7 +426,11 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
       if (extent.changed_stack) thread.own_stack_end = extent.end;
     }
     thread.copy_all = outcome == StackOutcome::kTruncated;
-    AddSample(thread, snapshot.at);
+    if (snapshot.blocked_in) {
+      AddSleeper(thread, *snapshot.blocked_in, snapshot.asked);
+    } else {
+      AddSample(thread, snapshot.asked, snapshot.at);
+    }
   }
   Finished(thread);
   return true;
@@ -343,10 +444,11 @@ void ProcessSampler::Finished(Thread& thread) {
 void ProcessSampler::ForgetSnapshots() {
   for (const Snapshot& snapshot : snapshots_) {
     context_.waiting_bytes -= snapshot.content.stacks[0].bytes.size();
-    ++context_.window->losses().dropped;
-    if (const auto found = threads_.find(snapshot.tid); found != threads_.end()) {
-      Finished(found->second);
-    }
+    const auto found = threads_.find(snapshot.tid);
+    if (found == threads_.end()) continue;
+    stack_.clear();
+    if (!snapshot.blocked_in) AddSample(found->second, snapshot.asked, snapshot.at);
+    Finished(found->second);
   }
   snapshots_.clear();
 }
@@ -479,6 +581,9 @@ void ProcessSampler::FollowWindow(const Profile& old) {
   for (auto& [tid, thread] : threads_) {
     for (CpuWeights::Sample& sample : thread.weights.waiting()) {
       sample.stack = context_.window->InternStack(old.StackFrames(sample.stack));
+    }
+    if (thread.wall_stack) {
+      thread.wall_stack = context_.window->InternStack(old.StackFrames(*thread.wall_stack));
     }
     thread.index_of = nullptr;
   }

@@ -37,6 +37,8 @@ struct SamplingContext {
   /// Stop every thread for its sample, as py-spy's --blocking does; else only when a stack is torn
   /// in every try.
   bool always_stop = false;
+  /// Time that threads spend asleep is profiled as well.
+  bool wall = false;
   /// Only then may a process between fork and exec be stopped: without it the kernel drops set-uid
   /// at exec under a tracer.
   bool has_ptrace_capability = false;
@@ -51,6 +53,7 @@ struct SamplingContext {
   std::vector<ProcessSampler*> stopped;
   std::size_t waiting_bytes = 0;  ///< Of snapshots that wait for what is needed to read them.
 
+  FunctionTable* functions = nullptr;
   const Function* no_frames = nullptr;    ///< "[no Python frames]"
   const Function* not_read = nullptr;     ///< "[not read]": we may not stop the thread
   const Function* not_sampled = nullptr;  ///< "[not sampled]"
@@ -71,6 +74,8 @@ class ProcessSampler final : private StopClient {
   [[nodiscard]] bool HasStopped() const { return !snapshots_.empty(); }
   /// The window in the context is a new one: takes along what waits for its weight.
   void FollowWindow(const Profile& old);
+  /// Puts the wall time so far into the window, which is about to be handed over.
+  void AddWallTimes(MonotonicTime now);
   /// Puts what no sample carried into the window as "[not sampled]". Returns the CPU time of this
   /// process that is in profiles, all of it.
   Nanoseconds End(WallTime wall);
@@ -87,6 +92,7 @@ class ProcessSampler final : private StopClient {
     InnerTid inner_tid;
     ProcFile stat;
     ProcFile schedstat;
+    ProcFile syscall;
     SchedStat last;
     bool looked_at = false;
     bool was_running = true;  // not proven to be off CPU at the last look
@@ -97,19 +103,27 @@ class ProcessSampler final : private StopClient {
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
     // Of samples that need a stop:
-    std::size_t unfinished = 0;       // asked for, and not in the window yet
-    WallTime asked_at;                // when the stop under way was asked for
-    bool is_asked = false;            // a stop is under way
-    Nanoseconds unclaimed{0};         // growth that waits for these samples
-    std::uint64_t stack_end = 0;      // of the last stack that was whole
-    std::uint64_t own_stack_end = 0;  // of its own stack, when it has been on another one
-    bool stack_is_steady = false;     // the last two ended there
-    bool copy_all = false;            // the last copy was cut
+    std::size_t unfinished = 0;  // asked for, and not in the window yet
+    MonotonicTime asked;
+    WallTime asked_at;                  // when the stop under way was asked for
+    bool is_asked = false;              // a stop is under way
+    Nanoseconds unclaimed{0};           // growth that waits for these samples
+    std::uint64_t stack_end = 0;        // of the last stack that was whole
+    std::uint64_t own_stack_end = 0;    // of its own stack, when it has been on another one
+    bool stack_is_steady = false;       // the last two ended there
+    bool asked_asleep = false;          // the stop under way is of a sleeper
+    bool blip = false;                  // such a stop makes it run for a moment
+    std::int64_t blocked_in = -1;       // its system call
+    std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
+    MonotonicTime wall_since;
+    bool copy_all = false;  // the last copy was cut
   };
   struct Snapshot {
-    Tid tid;
+    Tid tid{};
+    MonotonicTime asked;
     WallTime at;
-    MonotonicTime give_up;  // when to do without what is not ready
+    MonotonicTime give_up;                   // when to do without what is not ready
+    std::optional<std::int64_t> blocked_in;  // of a sleeper: its system call
     ThreadSnapshot content;
   };
   enum class Look { kIdle, kActive, kGone };
@@ -118,7 +132,11 @@ class ProcessSampler final : private StopClient {
   void LookAtColdThreads(MonotonicTime now, WallTime wall);
   void Claim(Thread& thread, Nanoseconds growth);
   void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
-  void AddSample(Thread& thread, WallTime wall);
+  void AddSample(Thread& thread, MonotonicTime since, WallTime wall);
+  void TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall);
+  void AddSleeper(Thread& thread, std::int64_t call, MonotonicTime now);
+  void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
+  void AddWallTime(Thread& thread, MonotonicTime now);
   void AskForStop(Thread& thread, WallTime wall);
   void OnStopped(Tid tid, const Registers& registers) override;
   void OnReleased(Tid tid) override;

@@ -66,6 +66,8 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.tracer = &tracer_;
   context_.page = start.page;
   context_.always_stop = options.always_stop;
+  context_.wall = options.wall;
+  context_.functions = &functions;
   context_.has_ptrace_capability = HasPtraceCapability();
   context_.count_from_birth = start.launcher != Pid{} && !start.restarted;
   context_.no_frames = functions.Marker("[no Python frames]");
@@ -233,6 +235,7 @@ void Sampler::TakeStopped() {
 }
 
 void Sampler::End(ProcessSampler& process) {
+  process.AddWallTimes(clock_.Now());
   ended_cpu_ += process.End(clock_.WallNow());
   tree_.Forget(process.pid());
 }
@@ -241,6 +244,7 @@ void Sampler::CutWindow(bool last) {
   window_end_ = clock_.Now() + options_.upload_interval;
   if (!last && !writer_.HasRoom()) return;  // it goes on growing
   const WallTime wall = clock_.WallNow();
+  for (auto& [pid, process] : processes_) process->AddWallTimes(clock_.Now());
   std::unique_ptr<Profile> window = std::move(context_.window);
   window->set_duration(wall - window->start());
   NewWindow(wall);
@@ -263,6 +267,7 @@ void Sampler::BoundWindow() {
 
 void Sampler::Finish() {
   const WallTime wall = clock_.WallNow();
+  for (auto& [pid, process] : processes_) process->AddWallTimes(clock_.Now());
   for (auto& [pid, process] : processes_) {
     if (IsAlive(pid)) {
       process->End(wall);

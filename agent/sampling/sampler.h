@@ -28,6 +28,7 @@ struct SamplerOptions {
   std::optional<Nanoseconds> duration;  ///< End by itself after this.
   bool follow_children = true;
   bool always_stop = false;
+  bool wall = false;
 };
 
 /// What a run came to, for its closing lines.

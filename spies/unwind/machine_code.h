@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "agent/process/registers.h"
+
 namespace agent::unwind {
 
 /// As many bytes before a return address as any call has.
@@ -15,6 +17,10 @@ constexpr std::size_t kLongestCall = 8;
 /// Whether the code that ends at a return address ends with a call. `before` are the kLongestCall
 /// bytes before it.
 [[nodiscard]] bool EndsWithCall(std::span<const std::byte> before);
+
+/// Whether a system call has just returned 0 here, as clone does in the thread or process that it
+/// made. `before` are the kLongestCall bytes before the instruction.
+[[nodiscard]] bool IsFirstOfChild(std::span<const std::byte> before, const Registers& registers);
 
 /// Whether the code is the end of a signal handler: the call of rt_sigreturn that the kernel makes
 /// a handler return to (the C library's or Go's).

@@ -40,6 +40,12 @@ bool EndsWithCall(std::span<const std::byte> before) {
   return is_bl || is_blr || is_signed_blr;
 }
 
+bool IsFirstOfChild(std::span<const std::byte> before, const Registers& registers) {
+  constexpr std::uint32_t kSvc = 0xd4000001;
+  return registers.values[0] == 0 && before.size() >= 4 &&
+         InstructionAt(before, before.size() - 4) == kSvc;
+}
+
 bool IsSignalReturn(std::span<const std::byte> code) {
   // mov x8, #139; svc #0
   return code.size() >= 8 && InstructionAt(code, 0) == 0xd2801168 &&

@@ -45,6 +45,13 @@ bool EndsWithCall(std::span<const std::byte> before) {
   return false;
 }
 
+bool IsFirstOfChild(std::span<const std::byte> before, const Registers& registers) {
+  constexpr std::array<std::uint8_t, 2> kSyscall = {0x0f, 0x05};
+  constexpr std::size_t kRax = 0;
+  return registers.values[kRax] == 0 && before.size() >= kSyscall.size() &&
+         StartsWith(before.last(kSyscall.size()), kSyscall);
+}
+
 bool IsSignalReturn(std::span<const std::byte> code) {
   // mov rax, 15 (or eax); syscall
   constexpr std::array<std::uint8_t, 9> kLong = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};

@@ -101,12 +101,17 @@ WalkResult Unwinder::Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Sta
     result = WalkOnce(snapshot, now, frames);
   }
   if (result.end == WalkEnd::kNotReady) frames.resize(first);
+  const bool one_frame = frames.size() == first + 1;
+  if (result.end == WalkEnd::kLost && one_frame && IsThreadStart(snapshot)) {
+    result.end = WalkEnd::kRoot;
+  }
   return result;
 }
 
 WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames) {
   const std::size_t first = frames.size();
   Cursor cursor{.registers = snapshot.registers};
+  if (snapshot.is_of_sleeper) cursor.known = Bit(Numbers::kSp);
   WalkResult result;
   while (frames.size() - first < kMaxFrames) {
     const std::uint64_t pc = cursor.registers.pc();
@@ -284,7 +289,7 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
   const std::uint64_t fp = restore(rule.fp, Numbers::kFp);
   const std::uint64_t extra = restore(rule.extra, Numbers::kExtra);
   if (missing) return Step::kTruncated;
-  std::uint32_t known = kKnownInCaller & cursor.known;
+  std::uint32_t known = (kKnownInCaller & cursor.known) | Bit(Numbers::kSp);
   // What was saved to memory is known again, whatever it was before.
   for (const auto& [saved, number] :
        {std::pair(rule.fp, Numbers::kFp), std::pair(rule.extra, Numbers::kExtra)}) {
@@ -304,6 +309,7 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
 
 Unwinder::Step Unwinder::BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame,
                                     Cursor& cursor) {
+  if (snapshot.is_of_sleeper) return Step::kComplex;
   if (!slow_) slow_ = std::make_unique<SlowUnwinder>(process_.memory(), space_);
   const std::optional<Registers> registers = slow_->Step(snapshot, frame + 1);
   if (!registers) return Step::kComplex;
@@ -366,6 +372,14 @@ Unwinder::Step Unwinder::WithoutRule(const ThreadSnapshot& snapshot, MonotonicTi
   cursor.known = Bit(Numbers::kSp) | Bit(Numbers::kFp);
   cursor.is_exact = false;
   return Step::kCaller;
+}
+
+// A new thread has a stack of its own before it has returned from clone.
+bool Unwinder::IsThreadStart(const ThreadSnapshot& snapshot) {
+  std::array<std::byte, kLongestCall> code{};
+  const RemoteAddress from(snapshot.registers.pc() - kLongestCall);
+  return !snapshot.is_of_sleeper && process_.memory().Read(from, code) &&
+         IsFirstOfChild(code, snapshot.registers);
 }
 
 bool Unwinder::IsSignalReturnAt(Place& place) {

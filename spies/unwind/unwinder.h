@@ -80,6 +80,7 @@ class Unwinder {
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
   Step WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
+  bool IsThreadStart(const ThreadSnapshot& snapshot);
   bool IsSignalReturnAt(Place& place);
   bool IsAfterCall(std::uint64_t address, MonotonicTime now);
   bool LaterOnesAreThere() const;

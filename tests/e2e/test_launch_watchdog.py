@@ -33,7 +33,8 @@ class ProbeTest(LaunchTest):
 
     def connect(self, sampler):
         keeper = subprocess.Popen([PROBE, "connect", str(os.getpid())], env=self.environment(sampler),
-                                  stderr=subprocess.PIPE, text=True)
+                                  stderr=subprocess.PIPE, text=True,
+                                  process_group=0)  # in an orphaned group SIGTSTP would not stop it
         self.addCleanup(keeper.communicate)
         self.addCleanup(keeper.kill)
         wait_until(self.log_lines, "the sampler's start")
