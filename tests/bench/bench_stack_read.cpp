@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <vector>
 
@@ -29,7 +30,7 @@ int main(int argc, char** argv) {
   const SystemClock clock;
   std::vector<std::int64_t> read_ns;
   std::vector<std::int64_t> name_ns;
-  std::size_t outcomes[6] = {};
+  std::array<std::size_t, 8> outcomes{};
   std::size_t unnamed = 0;
   std::size_t frames = 0;
   Stack stack;
@@ -46,10 +47,14 @@ int main(int argc, char** argv) {
   }
   std::ranges::sort(read_ns);
   std::ranges::sort(name_ns);
+  const auto count = [&](StackOutcome outcome) {
+    return outcomes[static_cast<std::size_t>(outcome)];
+  };
   fmt::print(
       "{}: stack {}, truncated {}, no frames {}, torn {}, unreadable {}, gone {}, unnamed {}\n",
-      (*spy)->Runtime(), outcomes[0], outcomes[1], outcomes[2], outcomes[3], outcomes[4],
-      outcomes[5], unnamed);
+      (*spy)->Runtime(), count(StackOutcome::kStack), count(StackOutcome::kTruncated),
+      count(StackOutcome::kNoFrames), count(StackOutcome::kTorn), count(StackOutcome::kUnreadable),
+      count(StackOutcome::kGone), unnamed);
   if (read_ns.empty()) return 1;
   const auto at = [](const std::vector<std::int64_t>& sorted, double share) {
     return static_cast<double>(
