@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stack at every instruction of a program. The truth is kept beside it: each call that the
+// processor makes puts a return address on a list, each return takes it off, the kernel's signal
+// frames and returns likewise. No unwinding, no table and no symbol takes part in it.
+#if defined(__x86_64__)
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+#include "agent/process/live_process.h"
+#include "spies/unwind/unwinder.h"
+#include "tests/live/code_names.h"
+#include "tests/live/traced_program.h"
+#include "tests/support/catch.h"
+
+namespace agent::live {
+namespace {
+
+using unwind::WalkEnd;
+
+constexpr std::uint64_t kStack = 256u << 10;
+// Loops: each instruction is checked so often with the same caller.
+constexpr int kChecksEach = 2;
+
+class NoListener final : public unwind::ModuleListener {
+ public:
+  void OnModule(const Module&, std::shared_ptr<const ElfSource>, TargetProcess&) override {}
+};
+
+enum class Kind : std::uint8_t { kOther, kCall, kReturn, kSystemCall, kPushFlags };
+
+// What an instruction does, by the bytes after its prefixes.
+Kind KindOf(std::span<const std::byte> code) {
+  const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(code[i]); };
+  std::size_t i = 0;
+  while (i < 4 && (at(i) == 0xf2 || at(i) == 0xf3 || at(i) == 0x3e || at(i) == 0x66 ||
+                   (at(i) & 0xf0) == 0x40)) {
+    ++i;
+  }
+  if (at(i) == 0xe8 || (at(i) == 0xff && (at(i + 1) >> 3 & 7) == 2)) return Kind::kCall;
+  if (at(i) == 0xc3 || at(i) == 0xc2) return Kind::kReturn;
+  if (at(i) == 0x0f && at(i + 1) == 0x05) return Kind::kSystemCall;
+  if (at(i) == 0x9c) return Kind::kPushFlags;
+  return Kind::kOther;
+}
+
+// A caller, as the processor or the kernel put it on the stack.
+struct Caller {
+  std::uint64_t slot = 0;  // where its address is
+  std::uint64_t address = 0;
+  bool is_interrupted = false;  // by a signal: `address` is the instruction itself
+};
+
+struct Tally {
+  int checked = 0;
+  int wrong = 0;       // a frame that is not there in truth
+  int incomplete = 0;  // true as far as it goes
+  std::string example;
+};
+
+class StepTest {
+ public:
+  explicit StepTest(TracedProgram& program)
+      : program_(program),
+        process_(program.pid()),
+        files_(listener_),
+        unwinder_(process_, files_),
+        space_(process_, files_) {}
+
+  void Run() {
+    space_.Refresh(NextTime());
+    int signal = 0;
+    while (true) {
+      const Registers before = program_.ReadRegisters();
+      const Kind kind = KindAt(before.pc());
+      if (signal == 0) Check(before);
+      if (!program_.Step(signal)) return;
+      ++steps_;
+      const Registers after = program_.ReadRegisters();
+      const bool was_delivered = signal != 0;
+      signal = program_.stop_signal() == SIGTRAP ? 0 : program_.stop_signal();
+      if (was_delivered && IsFarFrom(after.sp(), before.sp())) {
+        EnterHandler(before, after);
+      } else if (signal == 0 || after.pc() != before.pc()) {
+        Follow(kind, before, after);
+      }
+    }
+  }
+
+  [[nodiscard]] const std::map<std::string, Tally>& tallies() const { return tallies_; }
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+
+ private:
+  static bool IsFarFrom(std::uint64_t a, std::uint64_t b) { return a + 256 < b || a > b + 256; }
+
+  // Far enough from the last time for the mappings to be read whenever they are needed.
+  MonotonicTime NextTime() { return now_ += std::chrono::seconds(1); }
+
+  Kind KindAt(std::uint64_t pc) {
+    const auto [place, inserted] = kinds_.try_emplace(pc, Kind::kOther);
+    if (inserted) {
+      std::array<std::byte, 16> code{};
+      static_cast<void>(process_.memory().ReadSome(RemoteAddress(pc), code));
+      place->second = KindOf(code);
+    }
+    return place->second;
+  }
+
+  std::uint64_t Word(std::uint64_t address) {
+    return process_.memory().ReadValue<std::uint64_t>(RemoteAddress(address)).value_or(0);
+  }
+
+  void EnterHandler(const Registers& before, const Registers& after) {
+    callers_.push_back(
+        {.slot = after.sp() + 8, .address = before.pc(), .is_interrupted = true});
+    callers_.push_back({.slot = after.sp(), .address = Word(after.sp())});
+    interrupted_sp_ = before.sp();
+  }
+
+  void Follow(Kind kind, const Registers& before, const Registers& after) {
+    if (kind == Kind::kCall && after.sp() == before.sp() - 8) {
+      callers_.push_back({.slot = after.sp(), .address = Word(after.sp())});
+    } else if (kind == Kind::kReturn) {
+      // The newest that fits: longjmp leaves some behind.
+      const auto fits = [&](const Caller& caller) {
+        return caller.slot + 8 == after.sp() && caller.address == after.pc();
+      };
+      const auto found = std::find_if(callers_.rbegin(), callers_.rend(), fits);
+      if (found != callers_.rend()) callers_.erase(std::prev(found.base()), callers_.end());
+    } else if (kind == Kind::kSystemCall) {
+      constexpr std::uint64_t kSigreturn = 15;
+      constexpr std::array<std::uint64_t, 3> kMapCalls = {9, 10, 11};  // mmap mprotect munmap
+      const std::uint64_t number = before.values[0];
+      if (number == kSigreturn) {
+        while (!callers_.empty()) {
+          const bool is_it = callers_.back().is_interrupted;
+          callers_.pop_back();
+          if (is_it) break;
+        }
+        interrupted_sp_ = 0;
+      } else if (std::ranges::find(kMapCalls, number) != kMapCalls.end()) {
+        kinds_.clear();
+        space_.Refresh(NextTime());
+      }
+    } else if (IsFarFrom(after.sp(), before.sp()) && after.sp() > before.sp() &&
+               interrupted_sp_ == 0) {
+      // longjmp, or a large frame's end: whose slot lies below the stack pointer is over.
+      while (!callers_.empty() && callers_.back().slot + 8 < after.sp()) callers_.pop_back();
+    }
+  }
+
+  std::string NameOf(std::uint64_t address) { return names_.Of(space_.Find(address), address); }
+
+  void Check(const Registers& registers) {
+    const std::uint64_t top = callers_.empty() ? 0 : callers_.back().address;
+    int& count = checks_[registers.pc() * 31 + top];
+    if (count++ >= kChecksEach) return;
+    ThreadSnapshot snapshot{.registers = registers, .stacks = {}};
+    snapshot.stacks[0] =
+        CopyStack(program_.pid(), registers.sp() - ThreadSnapshot::kRedZone, kStack);
+    if (interrupted_sp_ != 0 && IsFarFrom(interrupted_sp_, registers.sp())) {
+      snapshot.stacks[1] =
+          CopyStack(program_.pid(), interrupted_sp_ - ThreadSnapshot::kRedZone, kStack);
+    }
+    Stack frames;
+    unwind::WalkResult result;
+    do {
+      frames.clear();
+      result = unwinder_.Walk(snapshot, NextTime(), frames);
+      if (result.end == WalkEnd::kNotReady) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    } while (result.end == WalkEnd::kNotReady);
+
+    Tally& tally = tallies_[NameOf(registers.pc())];
+    ++tally.checked;
+    const std::size_t equal = CountEqual(registers.pc(), frames);
+    if (equal < frames.size()) {
+      ++tally.wrong;
+    } else if (equal < callers_.size() + 1 || result.end != WalkEnd::kRoot) {
+      ++tally.incomplete;
+    } else {
+      return;
+    }
+    if (!tally.example.empty()) return;
+    tally.example =
+        fmt::format("at {:#x}: {} of {} frames, end {}, of {} true ones\n      ours:", registers.pc(),
+                    equal, frames.size(), static_cast<int>(result.end), callers_.size() + 1);
+    for (std::size_t i = 0; i < std::min<std::size_t>(frames.size(), 12); ++i) {
+      tally.example += fmt::format(" {}+{:#x}", frames[i].module->path, frames[i].address);
+    }
+    tally.example += "\n      true:";
+    for (std::size_t i = callers_.size(); i-- > 0 && i + 12 > callers_.size();) {
+      tally.example += ' ' + NameOf(callers_[i].address);
+    }
+  }
+
+  // How many frames from the leaf on are those of the truth.
+  std::size_t CountEqual(std::uint64_t pc, const Stack& frames) {
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      if (i > callers_.size()) return i;
+      const bool is_leaf = i == 0;
+      const Caller caller =
+          is_leaf ? Caller{.address = pc, .is_interrupted = true} : callers_[callers_.size() - i];
+      const unwind::CodeRegion* region = space_.Find(caller.address);
+      if (region == nullptr || frames[i].module != region->module) return i;
+      const std::uint64_t own = caller.address - region->bias;
+      // The end of a handler is not called: its own address is as good.
+      const bool is_restorer = !is_leaf && i < callers_.size() &&
+                               callers_[callers_.size() - i - 1].is_interrupted;
+      const bool fits = frames[i].address == own - (caller.is_interrupted ? 0 : 1) ||
+                        (is_restorer && frames[i].address == own);
+      if (!fits) return i;
+    }
+    return frames.size();
+  }
+
+  TracedProgram& program_;
+  NoListener listener_;
+  LiveProcess process_;
+  unwind::CodeFiles files_;
+  unwind::Unwinder unwinder_;
+  unwind::AddressSpace space_;
+  CodeNames names_;
+  MonotonicTime now_;
+  std::vector<Caller> callers_;
+  std::uint64_t interrupted_sp_ = 0;
+  std::unordered_map<std::uint64_t, Kind> kinds_;
+  std::unordered_map<std::uint64_t, int> checks_;
+  std::map<std::string, Tally> tallies_;
+  std::uint64_t steps_ = 0;
+};
+
+// Where nothing tells the caller.
+struct Allowed {
+  std::string_view function;
+  int wrong;
+  int incomplete;
+  std::string_view why;
+};
+
+void RunSteps(const std::string& name, std::span<const Allowed> allowed) {
+  const std::string folder = AGENT_STEP_PROGRAMS;
+  const std::string path = folder + '/' + name;
+  if (!std::filesystem::exists(path)) {
+    fmt::print("SKIP: no program {} (its compiler is not installed)\n", name);
+    return;
+  }
+  std::vector<std::string> argv{path};
+  if (name != "static" && name != "musl") {
+    argv.push_back(folder + "/plugin1.so");
+    argv.push_back(folder + "/plugin2.so");
+  }
+  auto program = TracedProgram::Start(argv);
+  if (!program) {
+    fmt::print("SKIP: ptrace is not permitted\n");
+    return;
+  }
+  StepTest test(*program);
+  test.Run();
+  CHECK(WIFEXITED(program->status()));
+  CHECK(WEXITSTATUS(program->status()) == 0);
+  int checked = 0;
+  int failed = 0;
+  for (const auto& [function, tally] : test.tallies()) {
+    checked += tally.checked;
+    failed += tally.wrong + tally.incomplete;
+    if (tally.wrong + tally.incomplete == 0) continue;
+    const auto rule = std::ranges::find(allowed, function, &Allowed::function);
+    const bool is_allowed = rule != allowed.end() && tally.wrong <= rule->wrong &&
+                            tally.incomplete <= rule->incomplete;
+    fmt::print("  {}: {} instructions, {} wrong, {} incomplete{}{}\n", function, tally.checked,
+               tally.wrong, tally.incomplete, is_allowed ? ": " : "", is_allowed ? rule->why : "");
+    if (!is_allowed) fmt::print("    {}\n", tally.example);
+    CHECK(is_allowed);
+  }
+  fmt::print("{}: {} steps, {} stacks checked in {} functions, {} not whole\n", name, test.steps(),
+             checked, test.tallies().size(), failed);
+  CHECK(checked > 2000);
+}
+
+}  // namespace
+
+TEST_CASE("steps: gcc without frame pointers") { RunSteps("omit_fp", {}); }
+TEST_CASE("steps: gcc with frame pointers") { RunSteps("keep_fp", {}); }
+TEST_CASE("steps: gcc without optimization") { RunSteps("no_opt", {}); }
+TEST_CASE("steps: gcc with realigned stacks") { RunSteps("realign", {}); }
+TEST_CASE("steps: gcc for size") { RunSteps("small", {}); }
+TEST_CASE("steps: gcc without PLT") { RunSteps("fast", {}); }
+TEST_CASE("steps: gcc static") { RunSteps("static", {}); }
+TEST_CASE("steps: clang") { RunSteps("clang", {}); }
+TEST_CASE("steps: musl") { RunSteps("musl", {}); }
+
+}  // namespace agent::live
+#endif
