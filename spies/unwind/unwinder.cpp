@@ -70,9 +70,13 @@ UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfA
 
 UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
   const UnwindRule& rule = tables.frames.Find(address);
-  if (rule.cfa != CfaKind::kNone || !tables.go) return rule;
+  if (!tables.go) return rule;
   const auto function = tables.go->FindFunction(address);
-  return function ? GoRule(*tables.go, *function, address) : rule;
+  if (!function) return rule;
+  // Go's .debug_frame knows neither signal frames nor switches of stacks.
+  const bool is_described =
+      rule.cfa != CfaKind::kNone && function->kind == GoFunctionKind::kOrdinary;
+  return is_described ? rule : GoRule(*tables.go, *function, address);
 }
 
 }  // namespace

@@ -16,10 +16,8 @@
 #include <thread>
 #include <unordered_map>
 
-#include "agent/process/live_process.h"
-#include "spies/unwind/unwinder.h"
-#include "tests/live/code_names.h"
 #include "tests/live/traced_program.h"
+#include "tests/live/walked.h"
 #include "tests/support/catch.h"
 
 namespace agent::live {
@@ -30,11 +28,6 @@ using unwind::WalkEnd;
 constexpr std::uint64_t kStack = 256u << 10;
 // Loops: each instruction is checked so often with the same caller.
 constexpr int kChecksEach = 2;
-
-class NoListener final : public unwind::ModuleListener {
- public:
-  void OnModule(const Module&, std::shared_ptr<const ElfSource>, TargetProcess&) override {}
-};
 
 enum class Kind : std::uint8_t { kOther, kCall, kReturn, kJumpTo, kSystemCall };
 
@@ -69,15 +62,10 @@ struct Tally {
 
 class StepTest {
  public:
-  explicit StepTest(TracedProgram& program)
-      : program_(program),
-        process_(program.pid()),
-        files_(listener_),
-        unwinder_(process_, files_),
-        space_(process_, files_) {}
+  explicit StepTest(TracedProgram& program) : program_(program), walked_(program.pid()) {}
 
   void Run() {
-    space_.Refresh(NextTime());
+    walked_.RefreshSpace();
     int signal = 0;
     while (true) {
       const Registers before = program_.ReadRegisters();
@@ -105,21 +93,18 @@ class StepTest {
  private:
   static bool IsFarFrom(std::uint64_t a, std::uint64_t b) { return a + 256 < b || a > b + 256; }
 
-  // Far enough from the last time for the mappings to be read whenever they are needed.
-  MonotonicTime NextTime() { return now_ += std::chrono::seconds(1); }
-
   Kind KindAt(std::uint64_t pc) {
     const auto [place, inserted] = kinds_.try_emplace(pc, Kind::kOther);
     if (inserted) {
       std::array<std::byte, 16> code{};
-      static_cast<void>(process_.memory().ReadSome(RemoteAddress(pc), code));
+      static_cast<void>(walked_.process().memory().ReadSome(RemoteAddress(pc), code));
       place->second = KindOf(code);
     }
     return place->second;
   }
 
   std::uint64_t Word(std::uint64_t address) {
-    return process_.memory().ReadValue<std::uint64_t>(RemoteAddress(address)).value_or(0);
+    return walked_.process().memory().ReadValue<std::uint64_t>(RemoteAddress(address)).value_or(0);
   }
 
   void EnterHandler(const Registers& before, const Registers& after) {
@@ -151,7 +136,7 @@ class StepTest {
         interrupted_sp_ = 0;
       } else if (std::ranges::find(kMapCalls, number) != kMapCalls.end()) {
         kinds_.clear();
-        space_.Refresh(NextTime());
+        walked_.RefreshSpace();
       }
     } else if (kind == Kind::kJumpTo && interrupted_sp_ == 0) {
       // longjmp: whose slot lies below the stack pointer is over.
@@ -159,7 +144,7 @@ class StepTest {
     }
   }
 
-  std::string NameOf(std::uint64_t address) { return names_.Of(space_.Find(address), address); }
+  std::string NameOf(std::uint64_t address) { return walked_.NameOf(address); }
 
   void Check(const Registers& registers) {
     const std::uint64_t top = callers_.empty() ? 0 : callers_.back().address;
@@ -173,14 +158,7 @@ class StepTest {
           CopyStack(program_.pid(), interrupted_sp_ - ThreadSnapshot::kRedZone, kStack);
     }
     Stack frames;
-    unwind::WalkResult result;
-    do {
-      frames.clear();
-      result = unwinder_.Walk(snapshot, NextTime(), frames);
-      if (result.end == WalkEnd::kNotReady) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
-    } while (result.end == WalkEnd::kNotReady);
+    const unwind::WalkResult result = walked_.Walk(snapshot, frames);
 
     const std::string culprit = Undescribed(registers.pc());
     Tally& tally = culprit.empty() ? tallies_[NameInTest(registers.pc())] : undescribed_[culprit];
@@ -206,8 +184,8 @@ class StepTest {
     }
   }
 
-  [[nodiscard]] unwind::UnwindRule RuleAt(std::uint64_t address) const {
-    const unwind::CodeRegion* region = space_.Find(address);
+  unwind::UnwindRule RuleAt(std::uint64_t address) {
+    const unwind::CodeRegion* region = walked_.space().Find(address);
     if (region == nullptr || region->file == nullptr) return {};
     const unwind::CodeTables* tables = region->file->tables();
     return tables == nullptr ? unwind::UnwindRule{}
@@ -244,27 +222,18 @@ class StepTest {
       const bool is_leaf = i == 0;
       const Caller caller =
           is_leaf ? Caller{.address = pc, .is_interrupted = true} : callers_[callers_.size() - i];
-      const unwind::CodeRegion* region = space_.Find(caller.address);
-      if (region == nullptr || frames[i].module != region->module) return i;
-      const std::uint64_t own = caller.address - region->bias;
       // The end of a handler is not called: its own address is as good.
       const bool is_restorer =
           !is_leaf && i < callers_.size() && callers_[callers_.size() - i - 1].is_interrupted;
-      const bool fits = frames[i].address == own - (caller.is_interrupted ? 0 : 1) ||
-                        (is_restorer && frames[i].address == own);
+      const bool fits = walked_.IsAt(frames[i], caller.address, caller.is_interrupted) ||
+                        (is_restorer && walked_.IsAt(frames[i], caller.address, true));
       if (!fits) return i;
     }
     return frames.size();
   }
 
   TracedProgram& program_;
-  NoListener listener_;
-  LiveProcess process_;
-  unwind::CodeFiles files_;
-  unwind::Unwinder unwinder_;
-  unwind::AddressSpace space_;
-  CodeNames names_;
-  MonotonicTime now_;
+  Walked walked_;
   std::vector<Caller> callers_;
   std::uint64_t interrupted_sp_ = 0;
   std::unordered_map<std::uint64_t, Kind> kinds_;

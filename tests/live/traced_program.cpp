@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -83,7 +84,7 @@ bool TracedProgram::RunFor(int microseconds) {
   while (::ptrace(PTRACE_CONT, pid_, nullptr, signal) == 0) {
     if (!asked) {
       ::usleep(static_cast<useconds_t>(microseconds));
-      ::kill(pid_, SIGSTOP);
+      ::syscall(SYS_tgkill, pid_, pid_, SIGSTOP);  // just this thread
       asked = true;
     }
     if (!Await()) return false;
