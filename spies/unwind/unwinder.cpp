@@ -76,7 +76,12 @@ UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
   // Go's .debug_frame knows neither signal frames nor switches of stacks.
   const bool is_described =
       rule.cfa != CfaKind::kNone && function->kind == GoFunctionKind::kOrdinary;
-  return is_described ? rule : GoRule(*tables.go, *function, address);
+  if (is_described) return rule;
+  const UnwindRule go_rule = GoRule(*tables.go, *function, address);
+  // One without a frame has not left the stack that it was called on (clone).
+  const bool stays =
+      go_rule.cfa == CfaKind::kNone && function->kind == GoFunctionKind::kSwitchesStack;
+  return stays ? rule : go_rule;
 }
 
 }  // namespace

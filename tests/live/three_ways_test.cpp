@@ -117,6 +117,7 @@ Row Measure(const std::vector<std::string>& argv) {
     std::optional<LibdwWalk> libdw;
     std::uint32_t generation = 0;
     int pause = kStartUp;
+    std::uint64_t own_sp = 0;
     while (row.snapshots < wanted && program->RunFor(pause)) {
       pause = 500 + static_cast<int>(seed = seed * 1103515245 + 12345) / 65536 % 3000;
       pause = std::max(pause, 200);
@@ -124,6 +125,11 @@ Row Measure(const std::vector<std::string>& argv) {
       ThreadSnapshot snapshot{.registers = registers, .stacks = {}};
       snapshot.stacks[0] =
           CopyStack(program->pid(), registers.sp() - ThreadSnapshot::kRedZone, kMaxStack);
+      // As for a thread that has been on another stack before.
+      constexpr std::uint64_t kPage = 4096;
+      if (own_sp != 0 && registers.sp() - own_sp + kMaxStack > 2 * kMaxStack) {
+        snapshot.stacks[1] = CopyStack(program->pid(), own_sp / kPage * kPage, kMaxStack);
+      }
       walked.RefreshSpace();
       if (!libdw || generation != walked.space().generation()) {
         generation = walked.space().generation();
@@ -133,7 +139,10 @@ Row Measure(const std::vector<std::string>& argv) {
       const unwind::WalkResult result = walked.Walk(snapshot, frames);
       ++row.snapshots;
       row.frames += frames.size();
-      if (result.end == WalkEnd::kRoot) ++row.whole;
+      if (result.end == WalkEnd::kRoot) {
+        ++row.whole;
+        if (!result.changed_stack) own_sp = registers.sp();
+      }
       Count(walked, frames, result.end, WalkByLibunwind(slow, snapshot), row.libunwind);
       Count(walked, frames, result.end, libdw->Walk(snapshot), row.libdw);
     }
