@@ -90,7 +90,9 @@ KEEP std::uint64_t Bottom(std::uint64_t turns) {
 
 KEEP std::uint64_t Recursive(int depth, std::uint64_t turns) {
   if (depth == 0) return Bottom(turns);
-  return Recursive(depth - 1, turns) + 1;  // not a tail call
+  const std::uint64_t value = Recursive(depth - 1, turns);
+  asm volatile("" : : "r"(value));  // keeps it from becoming a loop
+  return value + 1;
 }
 
 KEEP std::uint64_t InHandler(std::uint64_t turns) {

@@ -33,7 +33,7 @@ VISIBLE uint64_t PluginBurnB(uint64_t turns) {
   volatile uint64_t space[40];
   space[7] = turns;
   uint64_t value = turns;
-  for (uint64_t i = 0; i < turns * 4; ++i) {
+  for (uint64_t i = 0; i < turns * 12; ++i) {
     value += value << 3;
     value *= 0xa0761d6478bd642f;
   }
