@@ -19,8 +19,10 @@ class NativeShares(unittest.TestCase):
     def run_truth(self, command):
         run = Run(command, ["--sample-rate", "1000"])
         self.assertEqual(run.status, 0, run.stderr)
+        self.assertIsNotNone(run.profile, run.stderr)
         self.truth = run.truth()
         self.profile = run.profile
+        self.late_share = run.late_ticks() / (SECONDS * 1000)
         self.total = run.profile.total("cpu")
         self.inclusive = run.profile.inclusive("cpu")
         self.samples = run.profile.total("samples")
@@ -41,9 +43,18 @@ class NativeShares(unittest.TestCase):
             self.assertAlmostEqual(share, true, delta=most, msg=own_name)
 
     def check_whole(self, most=0.005):
+        # A stack that is walked late, since the machine is busy, may lie in a library that is not there any more.
+        if self.late_share > 0.05:
+            most *= 3
         for marker in MARKERS:
             share = self.inclusive.get(marker, 0) / self.total
             print(f"  {marker}: {share:.3%}")
+            leaves = {}
+            for names, cpu in self.stacks_with(marker):
+                key = " < ".join(names[: names.index(marker)][-2:])
+                leaves[key] = leaves.get(key, 0) + cpu
+            for key, cpu in sorted(leaves.items(), key=lambda item: -item[1])[:5]:
+                print(f"    {cpu / self.total:.3%} {key}")
             self.assertLess(share, most, marker)
 
     def stacks_with(self, function):
@@ -60,10 +71,10 @@ class NativeShares(unittest.TestCase):
             at = names.index(function)
             if names[at : at + len(chain)] != chain:
                 wrong += cpu
-                example = names[at : at + len(chain) + 2]
+                example = names[at : at + len(chain) + 1]
         share = wrong / sum(cpu for _, cpu in found)
         print(f"  {function}: {share:.3%} of its time with other callers")
-        self.assertLess(share, 0.005, example if wrong else "")
+        self.assertLess(share, 0.005, example[-3:] if wrong else "")
 
     def test_cpp(self):
         steps = BUILD / "tests" / "programs" / "steps"
@@ -87,17 +98,14 @@ class NativeShares(unittest.TestCase):
         inlined = self.inclusive["truth::MixInlined(unsigned long)"]
         self.assertGreater(inlined / self.inclusive["truth::CallsInlined(unsigned long)"], 0.8)
         recursive = "truth::Recursive(int, unsigned long)"
-        self.check_always("truth::Bottom(unsigned long)", ["truth::Bottom(unsigned long)"] + [recursive] * 301)
-        for names, _ in self.stacks_with("truth::Bottom(unsigned long)"):
-            if names.count(recursive) != 301:
-                print(f"  {names.count(recursive)} recursions: ...{names[-4:]}")
+        self.check_always("truth::Bottom(unsigned long)", ["truth::Bottom(unsigned long)"] + [recursive] * 300 + ["operator()"])
         self.check_always(
             "truth::SpinInThread(unsigned long)",
             [f"truth::{name}(unsigned long)" for name in ("SpinInThread", "ThreadInner", "ThreadOuter")],
         )
         # Through the signal frame from one stack to the other.
         handled = self.stacks_with("truth::InHandler(unsigned long)")
-        through = sum(cpu for names, cpu in handled if "truth::RaisesSignal()" in names)
+        through = sum(cpu for names, cpu in handled if "(anonymous namespace)::Work(char const*, char const*)" in names)
         self.assertGreater(through / sum(cpu for _, cpu in handled), 0.98)
 
     def test_rust(self):
