@@ -15,25 +15,27 @@
 namespace agent {
 namespace {
 
-std::string MapFilesPath(Pid pid, const Mapping& mapping) {
-  return fmt::format("/proc/{}/map_files/{:x}-{:x}", static_cast<pid_t>(pid), mapping.start.value(),
+std::string MapFilesPath(int task, const Mapping& mapping) {
+  return fmt::format("/proc/{}/map_files/{:x}-{:x}", task, mapping.start.value(),
                      mapping.end.value());
 }
 
 }  // namespace
 
 Result<std::vector<Mapping>> LiveProcess::ReadMappings() {
-  AGENT_TRY(const std::string text,
-            ReadProcFile(fmt::format("/proc/{}/maps", static_cast<pid_t>(pid_))));
+  const auto read = [this] { return ReadProcFile(fmt::format("/proc/{}/maps", task_.id())); };
+  Result<std::string> text = read();
+  if ((!text || text->empty()) && task_.FindAnother()) text = read();
+  if (!text) return std::unexpected(std::move(text).error());
   // A process that has ended but is not reaped yet has an empty file.
-  if (text.empty()) return Fail(Errc::kGone, "the process has no memory any more");
-  return ParseMappings(text);
+  if (text->empty()) return Fail(Errc::kGone, "the process has no memory any more");
+  return ParseMappings(*text);
 }
 
 Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
   // map_files names the very file, deleted or hidden or not, but wants CAP_SYS_ADMIN or
   // CAP_CHECKPOINT_RESTORE.
-  const std::string exact = MapFilesPath(pid_, mapping);
+  const std::string exact = MapFilesPath(task_.id(), mapping);
   if (const UniqueFd file(::open(exact.c_str(), O_PATH | O_CLOEXEC)); file.valid()) {
     return ReopenRegular(file);
   }
@@ -42,7 +44,7 @@ Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
   // namespace, below ours when it is only chrooted. The inode tells whether it is the file; the
   // device does not on overlayfs and btrfs.
   for (const std::string& root_path :
-       {fmt::format("/proc/{}/root", static_cast<pid_t>(pid_)), std::string("/")}) {
+       {fmt::format("/proc/{}/root", task_.id()), std::string("/")}) {
     const UniqueFd root(::open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root.valid()) continue;
     Result<UniqueFd> file = OpenInRoot(root, mapping.path);
@@ -55,14 +57,15 @@ Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
 bool LiveProcess::IsStillMapped(const Mapping& mapping) {
   // Reading the link needs no more rights than maps does; only opening the file behind it does.
   std::array<char, 4096> path;  // NOLINT: readlink fills it
-  const ssize_t size = ::readlink(MapFilesPath(pid_, mapping).c_str(), path.data(), path.size());
+  const ssize_t size =
+      ::readlink(MapFilesPath(task_.id(), mapping).c_str(), path.data(), path.size());
   if (size <= 0) return false;
   return std::string_view(path.data(), static_cast<std::size_t>(size)) ==
          mapping.path + (mapping.deleted ? " (deleted)" : "");
 }
 
 Result<UniqueFd> LiveProcess::OpenRoot() {
-  const std::string path = fmt::format("/proc/{}/root", static_cast<pid_t>(pid_));
+  const std::string path = fmt::format("/proc/{}/root", task_.id());
   UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return FailErrno("open", path);
   return root;

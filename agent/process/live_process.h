@@ -11,7 +11,7 @@ namespace agent {
 /// A process of this machine. Keeps nothing open but what LiveMemory does; cheap to make.
 class LiveProcess final : public TargetProcess {
  public:
-  explicit LiveProcess(Pid pid) : pid_(pid), memory_(pid) {}
+  explicit LiveProcess(Pid pid) : pid_(pid), task_(pid), memory_(pid) {}
 
   [[nodiscard]] Pid pid() const override { return pid_; }
   [[nodiscard]] ProcessMemory& memory() override { return memory_; }
@@ -22,6 +22,7 @@ class LiveProcess final : public TargetProcess {
 
  private:
   Pid pid_;
+  MemoryTask task_;
   LiveMemory memory_;
 };
 

@@ -15,6 +15,11 @@ namespace {
 // Large enough for every read of the sampling path without touching the heap.
 constexpr std::size_t kInlineRanges = 128;
 
+ssize_t FailedWith(int error) {
+  errno = error;
+  return -1;
+}
+
 }  // namespace
 
 Result<void> LiveMemory::ReadRanges(std::span<const ReadRange> ranges) {
@@ -38,8 +43,11 @@ Result<void> LiveMemory::ReadRanges(std::span<const ReadRange> ranges) {
         destination.size()};
     wanted += destination.size();
   }
-  const ssize_t got =
-      ::process_vm_readv(static_cast<pid_t>(pid_), local, ranges.size(), remote, ranges.size(), 0);
+  const auto read = [&] {
+    return ::process_vm_readv(task_.id(), local, ranges.size(), remote, ranges.size(), 0);
+  };
+  ssize_t got = read();
+  if (got < 0 && errno == ESRCH) got = task_.FindAnother() ? read() : FailedWith(ESRCH);
   if (got >= 0 && static_cast<std::size_t>(got) == wanted) return {};
   if (got >= 0) return Fail(Errc::kUnreadable, "process_vm_readv: short read");
   // Seccomp profiles of old container runtimes refuse the call without CAP_SYS_PTRACE (EPERM),
@@ -63,7 +71,9 @@ Result<std::size_t> LiveMemory::ReadSome(RemoteAddress address, std::span<std::b
     const iovec remote{
         reinterpret_cast<void*>(address.value()),  // NOLINT(performance-no-int-to-ptr)
         destination.size()};
-    got = ::process_vm_readv(static_cast<pid_t>(pid_), &local, 1, &remote, 1, 0);
+    const auto read = [&] { return ::process_vm_readv(task_.id(), &local, 1, &remote, 1, 0); };
+    got = read();
+    if (got < 0 && errno == ESRCH) got = task_.FindAnother() ? read() : FailedWith(ESRCH);
     if (got > 0) return static_cast<std::size_t>(got);
     if (errno != EPERM && errno != ENOSYS) return FailErrno("process_vm_readv");
     const Error refused = ErrnoError("process_vm_readv");
@@ -79,7 +89,7 @@ Result<std::size_t> LiveMemory::ReadSome(RemoteAddress address, std::span<std::b
 
 Result<void> LiveMemory::OpenFile() {
   if (file_.valid()) return {};
-  const std::string path = fmt::format("/proc/{}/mem", static_cast<pid_t>(pid_));
+  const std::string path = fmt::format("/proc/{}/mem", task_.id());
   file_.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file_.valid()) return FailErrno("open", path);
   return {};

@@ -9,6 +9,7 @@
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/base/unique_fd.h"
+#include "agent/process/memory_task.h"
 
 namespace agent {
 
@@ -52,7 +53,7 @@ class ProcessMemory {
 /// /proc/PID/mem. One thread at a time.
 class LiveMemory final : public ProcessMemory {
  public:
-  explicit LiveMemory(Pid pid) : pid_(pid) {}
+  explicit LiveMemory(Pid pid) : task_(pid) {}
   Result<void> ReadRanges(std::span<const ReadRange> ranges) override;
   Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override;
 
@@ -60,7 +61,7 @@ class LiveMemory final : public ProcessMemory {
   Result<void> OpenFile();
   Result<void> ReadThroughFile(std::span<const ReadRange> ranges);
 
-  Pid pid_;
+  MemoryTask task_;
   bool use_file_ = false;
   UniqueFd file_;
 };

@@ -2,6 +2,7 @@
 #include "agent/process/tracer.h"
 
 #include <elf.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -11,6 +12,9 @@
 
 #include <algorithm>
 #include <cerrno>
+
+#include "agent/process/proc_file.h"
+#include "agent/process/task_stat.h"
 
 namespace agent {
 namespace {
@@ -94,6 +98,17 @@ void Detach(Tid tid, int signal) {
   ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal);
 }
 
+// A main thread that ended before the others of its process: the kernel does not say so until they
+// have ended too (wait(2) holds back a thread group's leader). It keeps no exec waiting.
+bool IsDeadLeader(Pid process, Tid tid) {
+  const auto id = static_cast<pid_t>(tid);
+  if (id != static_cast<pid_t>(process)) return false;
+  const Result<std::string> text = ReadProcFile(fmt::format("/proc/{}/task/{}/stat", id, id));
+  if (!text) return false;
+  const Result<TaskStat> stat = ParseTaskStat(*text);
+  return stat && stat->state == 'Z';
+}
+
 // Until SIGCHLD comes or the time is over.
 void WaitForChild(Nanoseconds at_most) {
   sigset_t set;
@@ -170,10 +185,16 @@ Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
   const MonotonicTime now = clock.Now();
   // While another thread of it is attached and does not stop, the process may be in exec and wait
   // for us to reap that thread: PTRACE_SEIZE would then wait for the exec.
-  for (const Pending& pending : pending_) {
-    if (pending.process == process && (now - pending.since > kOverdue || pending.tid == tid)) {
+  for (std::size_t i = 0; i < pending_.size(); ++i) {
+    const Pending pending = pending_[i];
+    const bool is_overdue = now - pending.since > kOverdue;
+    if (pending.process != process || (!is_overdue && pending.tid != tid)) continue;
+    if (!is_overdue || !IsDeadLeader(pending.process, pending.tid)) {
       return Fail(Errc::kTimeout, "a thread of the process is about to stop");
     }
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i--));
+    UpdatePage(now);
+    if (pending.client != nullptr) pending.client->OnGone(pending.tid);
   }
   const auto id = static_cast<pid_t>(tid);
   if (::ptrace(PTRACE_SEIZE, id, nullptr, nullptr) != 0) return FailErrno("PTRACE_SEIZE");

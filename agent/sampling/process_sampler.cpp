@@ -424,6 +424,8 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
     if (extent.end != 0) {
       thread.stack_end = extent.end;
       if (extent.changed_stack) thread.own_stack_end = extent.end;
+    } else if (extent.changed_stack) {
+      thread.own_stack_end = thread.stack_end;  // where it went to was not copied
     }
     thread.copy_all = outcome == StackOutcome::kTruncated;
     if (snapshot.blocked_in) {

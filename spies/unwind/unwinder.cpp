@@ -77,7 +77,11 @@ UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
   if (tables.go) {
     const auto function = tables.go->FindFunction(address);
     if (function && tables.go->StackDelta(*function, address)) {
-      return GoRule(*tables.go, *function, address);
+      const UnwindRule rule = GoRule(*tables.go, *function, address);
+      // One without a frame has not left the stack that it was called on (clone).
+      const bool stays =
+          rule.cfa == CfaKind::kNone && function->kind == GoFunctionKind::kSwitchesStack;
+      if (!stays) return rule;
     }
   }
   return tables.frames.Find(address);
@@ -94,9 +98,11 @@ WalkResult Unwinder::Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Sta
   const std::size_t first = frames.size();
   if (!space_.IsKnown()) space_.Refresh(now);
   later_.clear();
+  const std::uint32_t generation = space_.generation();
   WalkResult result = WalkOnce(snapshot, now, frames);
-  // Another library may lie where one was unloaded.
-  if (!LaterOnesAreThere() && space_.Refresh(now)) {
+  // Another library may lie where one was unloaded; a walk that came upon unknown code in its
+  // middle went by the old mappings up to there.
+  if (space_.generation() != generation || (!LaterOnesAreThere() && space_.Refresh(now))) {
     frames.resize(first);
     result = WalkOnce(snapshot, now, frames);
   }

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares of machine code that knows its own truth: C++, Rust, and what a JIT compiler makes of JavaScript."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import agent_runs
+from agent_runs import BUILD, PROGRAMS, Run
+
+SECONDS = 6
+MARKERS = ("[callers unknown]", "[stack cut]")
+
+
+class NativeShares(unittest.TestCase):
+    def run_truth(self, command):
+        run = Run(command, ["--sample-rate", "1000"])
+        self.assertEqual(run.status, 0, run.stderr)
+        self.assertIsNotNone(run.profile, run.stderr)
+        self.truth = run.truth()
+        self.profile = run.profile
+        self.late_share = run.late_ticks() / (SECONDS * 1000)
+        self.total = run.profile.total("cpu")
+        self.inclusive = run.profile.inclusive("cpu")
+        self.samples = run.profile.total("samples")
+        print(f"{self.samples} samples; profile {self.total / 1e9:.3f} s, program {self.truth['process'] / 1e9:.3f} s")
+        # The program's own clock stops a little before its end.
+        self.assertAlmostEqual(self.total / self.truth["process"], 1, delta=0.02)
+
+    def check_shares(self, names):
+        """names: {name of the truth: name in the profile}"""
+        # Few samples: what chance alone does, besides.
+        for name, own_name in names.items():
+            share = self.inclusive.get(own_name, 0) / self.total
+            true = self.truth["functions"][name] / self.truth["process"]
+            most = 0.02
+            if self.samples < 10_000:
+                most = max(0.03, agent_runs.binomial_bound(true, self.samples))
+            print(f"  {own_name}: sampled {share:.2%}, true {true:.2%}")
+            self.assertAlmostEqual(share, true, delta=most, msg=own_name)
+
+    def check_whole(self, most=0.005):
+        # A stack that is walked late, since the machine is busy, may lie in a library that is not there any more.
+        if self.late_share > 0.05:
+            most *= 3
+        for marker in MARKERS:
+            share = self.inclusive.get(marker, 0) / self.total
+            print(f"  {marker}: {share:.3%}")
+            leaves = {}
+            for names, cpu in self.stacks_with(marker):
+                key = " < ".join(names[: names.index(marker)][-2:])
+                leaves[key] = leaves.get(key, 0) + cpu
+            for key, cpu in sorted(leaves.items(), key=lambda item: -item[1])[:5]:
+                print(f"    {cpu / self.total:.3%} {key}")
+            self.assertLess(share, most, marker)
+
+    def stacks_with(self, function):
+        """[(names from the leaf to the root, CPU)] of the samples that have it anywhere"""
+        stacks = [([frame[0] for frame in sample["stack"]], sample["values"]["cpu"]) for sample in self.profile.samples]
+        return [(names, cpu) for names, cpu in stacks if function in names]
+
+    def check_always(self, function, chain):
+        """Where `function` is the leaf-most of ours, these are its callers, one behind the other."""
+        found = self.stacks_with(function)
+        self.assertTrue(found, function)
+        wrong = 0
+        for names, cpu in found:
+            at = names.index(function)
+            if names[at : at + len(chain)] != chain:
+                wrong += cpu
+                example = names[at : at + len(chain) + 1]
+        share = wrong / sum(cpu for _, cpu in found)
+        print(f"  {function}: {share:.3%} of its time with other callers")
+        self.assertLess(share, 0.005, example[-3:] if wrong else "")
+
+    def test_cpp(self):
+        steps = BUILD / "tests" / "programs" / "steps"
+        program = BUILD / "bin" / "native_truth"
+        self.run_truth([str(program), str(SECONDS), str(steps / "plugin1.so"), str(steps / "plugin2.so")])
+        print(f"  plugins at the same address in {self.truth['same_place']} of {self.truth['rounds']} rounds")
+        self.assertGreater(self.truth["same_place"], self.truth["rounds"] // 2)
+        self.check_shares(
+            {
+                "truth::CallsInlined": "truth::CallsInlined(unsigned long)",
+                "truth::Templated": "unsigned long truth::Templated<unsigned long, 7>(unsigned long)",
+                "truth::Recursive": "truth::Bottom(unsigned long)",
+                "truth::RaisesSignal": "truth::InHandler(unsigned long)",
+                "truth::ThreadOuter": "truth::SpinInThread(unsigned long)",
+                "PluginBurnA": "PluginBurnA",
+                "PluginBurnB": "PluginBurnB",
+            }
+        )
+        self.check_whole()
+        # Most of it is in what was inlined.
+        inlined = self.inclusive["truth::MixInlined(unsigned long)"]
+        self.assertGreater(inlined / self.inclusive["truth::CallsInlined(unsigned long)"], 0.8)
+        recursive = "truth::Recursive(int, unsigned long)"
+        self.check_always("truth::Bottom(unsigned long)", ["truth::Bottom(unsigned long)"] + [recursive] * 300 + ["operator()"])
+        self.check_always(
+            "truth::SpinInThread(unsigned long)",
+            [f"truth::{name}(unsigned long)" for name in ("SpinInThread", "ThreadInner", "ThreadOuter")],
+        )
+        # Through the signal frame from one stack to the other.
+        handled = self.stacks_with("truth::InHandler(unsigned long)")
+        through = sum(cpu for names, cpu in handled if "(anonymous namespace)::Work(char const*, char const*)" in names)
+        self.assertGreater(through / sum(cpu for _, cpu in handled), 0.98)
+
+    def test_rust(self):
+        rustc = shutil.which("rustc")
+        if rustc is None:
+            raise unittest.SkipTest("no rustc")
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            program = pathlib.Path(folder) / "native_truth"
+            subprocess.run([rustc, "-O", "-g", "-o", program, PROGRAMS / "native_truth.rs"], check=True)
+            self.run_truth([str(program), str(SECONDS)])
+        self.check_shares(
+            {
+                "plain": "native_truth::work::plain",
+                "area": "<native_truth::work::Square as native_truth::work::Shape>::area",
+                "recursive": "native_truth::work::bottom",
+            }
+        )
+        self.check_whole()
+
+    def test_node(self):
+        node = shutil.which("node")
+        if node is None:
+            raise unittest.SkipTest("no node")
+        self.run_truth([node, "--perf-basic-prof", str(PROGRAMS / "shares.js"), str(SECONDS)])
+        self.check_shares({"tokenize": "tokenize", "checksum": "checksum", "draw": "draw"})
+        # Code of the JIT compiler is walked by frame pointers, which are not there in its first instructions.
+        self.check_whole(most=0.01)
+
+
+if __name__ == "__main__":
+    unittest.main()
