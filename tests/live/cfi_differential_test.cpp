@@ -142,6 +142,8 @@ class LibdwFrame {
                ops_[8].atom == DW_OP_plus;
       }
       case CfaKind::kNone:
+      case CfaKind::kSwitched:
+      case CfaKind::kResumed:
       case CfaKind::kSignal:
       case CfaKind::kComplex:
         return false;

@@ -150,7 +150,8 @@ class StepTest {
     const std::uint64_t top = callers_.empty() ? 0 : callers_.back().address;
     int& count = checks_[registers.pc() * 31 + top];
     if (count++ >= kChecksEach) return;
-    ThreadSnapshot snapshot{.registers = registers, .stacks = {}};
+    ThreadSnapshot snapshot;
+    snapshot.registers = registers;
     snapshot.stacks[0] =
         CopyStack(program_.pid(), registers.sp() - ThreadSnapshot::kRedZone, kStack);
     if (interrupted_sp_ != 0 && IsFarFrom(interrupted_sp_, registers.sp())) {

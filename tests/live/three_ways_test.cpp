@@ -122,7 +122,8 @@ Row Measure(const std::vector<std::string>& argv) {
       pause = 500 + static_cast<int>(seed = seed * 1103515245 + 12345) / 65536 % 3000;
       pause = std::max(pause, 200);
       const Registers registers = program->ReadRegisters();
-      ThreadSnapshot snapshot{.registers = registers, .stacks = {}};
+      ThreadSnapshot snapshot;
+      snapshot.registers = registers;
       snapshot.stacks[0] =
           CopyStack(program->pid(), registers.sp() - ThreadSnapshot::kRedZone, kMaxStack);
       // As for a thread that has been on another stack before.
