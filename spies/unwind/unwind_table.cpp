@@ -429,10 +429,12 @@ std::uint16_t TableBuilder::RuleIndex(const UnwindRule& rule) {
   const auto [place, inserted] =
       index_.try_emplace(rule, static_cast<std::uint16_t>(table_.rules_.size()));
   if (inserted) {
-    if (table_.rules_.size() > std::numeric_limits<std::uint16_t>::max()) {
-      // More than any real file has; what does not fit is left to the slow path.
+    // More than any real file has; what does not fit is left to the slow path, whose rule has the
+    // last place.
+    const UnwindRule complex{.cfa = CfaKind::kComplex, .fp = {}, .extra = {}, .return_address = {}};
+    if (table_.rules_.size() >= std::numeric_limits<std::uint16_t>::max() && rule != complex) {
       index_.erase(place);
-      return RuleIndex({.cfa = CfaKind::kComplex, .fp = {}, .extra = {}, .return_address = {}});
+      return RuleIndex(complex);
     }
     table_.rules_.push_back(rule);
   }

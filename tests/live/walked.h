@@ -39,8 +39,11 @@ class Walked {
   /// Whether a frame is what an address of the process is; for a return address, the byte before.
   [[nodiscard]] bool IsAt(const Frame& frame, std::uint64_t address, bool is_exact) const {
     const unwind::CodeRegion* region = space_.Find(address);
-    return region != nullptr && frame.module == region->module &&
-           frame.address == address - region->bias - (is_exact ? 0 : 1);
+    // Code without a file: each address space has a module of its own for it.
+    const bool is_same_module =
+        region != nullptr && (region->file == nullptr ? frame.module->path == region->module->path
+                                                      : frame.module == region->module);
+    return is_same_module && frame.address == address - region->bias - (is_exact ? 0 : 1);
   }
 
  private:

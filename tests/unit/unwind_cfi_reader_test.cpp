@@ -141,7 +141,7 @@ TEST_CASE("CFI: versions of .debug_frame") {
         if (version == 1) {
           cie.U8(16);
         } else {
-          cie.Uleb(0x90).U8(0);  // a column that takes two bytes, and a nop
+          cie.Uleb(200).U8(0);  // a column that takes two bytes, and a nop
         }
         Bytes section = Entry(cie, is_64);
         Bytes fde;
@@ -156,7 +156,7 @@ TEST_CASE("CFI: versions of .debug_frame") {
         INFO("version " << version << ", addresses of " << address_size << ", 64 " << is_64);
         REQUIRE(entries.fdes.size() == (is_known ? 1 : 0));
         CHECK((entries.malformed > 0) == !is_known);
-        if (is_known) CHECK(entries.cies[0].return_column == (version == 1 ? 16 : 0x10));
+        if (is_known) CHECK(entries.cies[0].return_column == (version == 1 ? 16u : 200u));
       }
     }
   }
