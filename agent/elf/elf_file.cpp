@@ -174,8 +174,11 @@ std::vector<std::byte> ElfFile::ReadLoaded(ElfAddress address, std::size_t size)
     const auto start = static_cast<std::uint64_t>(segment.address);
     if (wanted < start || wanted - start >= segment.file_size) continue;
     const std::uint64_t count = std::min<std::uint64_t>(size, segment.file_size - (wanted - start));
-    const auto offset =
-        static_cast<std::int64_t>(segment.offset) + static_cast<std::int64_t>(wanted - start);
+    std::int64_t offset = 0;
+    if (__builtin_add_overflow(static_cast<std::uint64_t>(segment.offset), wanted - start,
+                               &offset)) {
+      return {};
+    }
     Elf_Data* data = ::elf_getdata_rawchunk(elf_.get(), offset, count, ELF_T_BYTE);
     if (data == nullptr || data->d_buf == nullptr) return {};
     const auto* bytes = static_cast<const std::byte*>(data->d_buf);
