@@ -41,8 +41,7 @@ std::vector<SectionHeader> ReadSectionHeaders(const ElfFile& file) {
   while ((section = ::elf_nextscn(file.handle(), section)) != nullptr) {
     GElf_Shdr header;
     if (::gelf_getshdr(section, &header) == nullptr || headers.size() >= kMaxSections) continue;
-    const char* found = ::elf_strptr(file.handle(), names, header.sh_name);
-    std::string name = found != nullptr ? std::string(found, ::strnlen(found, kMaxName)) : "";
+    std::string name(ElfString(file.handle(), names, header.sh_name, kMaxName));
     const std::uint64_t expanded = ExpandedSize(section, header, name);
     headers.push_back({.index = ::elf_ndxscn(section),
                        .name = std::move(name),

@@ -33,8 +33,7 @@ std::string SymbolName(const ElfFile& file, std::uint32_t table, std::uint64_t i
       ::gelf_getsym(data, static_cast<int>(index), &symbol) == nullptr) {
     return {};
   }
-  const char* name = ::elf_strptr(file.handle(), header.sh_link, symbol.st_name);
-  return name != nullptr ? std::string(name, ::strnlen(name, kMaxName)) : std::string();
+  return std::string(ElfString(file.handle(), header.sh_link, symbol.st_name, kMaxName));
 }
 
 void ReadRelocations(const ElfFile& file, const SectionHeader& table, bool keep_order,

@@ -60,13 +60,11 @@ void SymbolIndex::AddTable(const ElfFile& file, const SectionHeader& table) {
     if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS || symbol.st_value == 0) {
       continue;
     }
-    const char* name = ::elf_strptr(file.handle(), table.link, symbol.st_name);
-    if (name == nullptr) continue;
     Add({.address = symbol.st_value,
          .size = symbol.st_size,
          .type = static_cast<std::uint8_t>(GELF_ST_TYPE(symbol.st_info)),
          .binding = static_cast<std::uint8_t>(GELF_ST_BIND(symbol.st_info)),
-         .name = name});
+         .name = ElfString(file.handle(), table.link, symbol.st_name, kMaxName)});
   }
 }
 
@@ -79,10 +77,12 @@ void SymbolIndex::AddDynamic(const ElfFile& file) {
 void SymbolIndex::Add(std::shared_ptr<const ElfFile> file) {
   const std::vector<SectionHeader> headers = ReadSectionHeaders(*file);
   bool has_table = false;
-  for (const SectionHeader& header : headers) {
-    if (header.type != SHT_SYMTAB && header.type != SHT_DYNSYM) continue;
+  // There is one of each (ELF specification, "Sections"); a hostile file has many.
+  for (const std::uint32_t type : {SHT_SYMTAB, SHT_DYNSYM}) {
+    const auto table = std::ranges::find(headers, type, &SectionHeader::type);
+    if (table == headers.end()) continue;
     has_table = true;
-    AddTable(*file, header);
+    AddTable(*file, *table);
   }
   if (!has_table) AddDynamic(*file);
   auto stubs = std::make_shared<std::vector<PltStub>>(ReadPltStubs(*file, headers));

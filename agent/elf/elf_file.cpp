@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace agent {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kPageMask = 4095;
 constexpr std::size_t kMaxBuildId = 64;
+constexpr std::size_t kMaxName = 4096;
 constexpr std::uint64_t kMaxDecompressed = 1u << 30;
 
 std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr& header,
@@ -23,9 +25,9 @@ std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr
   const auto count = static_cast<int>(data->d_size / header.sh_entsize);
   for (int i = 0; i < count; ++i) {
     GElf_Sym symbol;
-    if (::gelf_getsym(data, i, &symbol) == nullptr || symbol.st_shndx == SHN_UNDEF) continue;
-    const char* found = ::elf_strptr(elf, header.sh_link, symbol.st_name);
-    if (found != nullptr && name == found) {
+    if (::gelf_getsym(data, i, &symbol) == nullptr) break;
+    if (symbol.st_shndx == SHN_UNDEF) continue;
+    if (ElfString(elf, header.sh_link, symbol.st_name, kMaxName) == name) {
       return ElfRange{ElfAddress{symbol.st_value}, symbol.st_size};
     }
   }
@@ -65,6 +67,13 @@ std::string BuildIdIn(Elf_Data* data) {
 }
 
 }  // namespace
+
+std::string_view ElfString(Elf* elf, std::size_t section, std::size_t offset, std::size_t max) {
+  const Elf_Data* data = ::elf_getdata(::elf_getscn(elf, section), nullptr);
+  if (data == nullptr || data->d_buf == nullptr || offset >= data->d_size) return {};
+  const char* start = static_cast<const char*>(data->d_buf) + offset;
+  return {start, ::strnlen(start, std::min(max, data->d_size - offset))};
+}
 
 void ElfFile::ElfEnd::operator()(Elf* elf) const { ::elf_end(elf); }
 
@@ -113,6 +122,7 @@ std::optional<ElfRange> ElfFile::FindSymbol(std::string_view name) const {
       GElf_Shdr header;
       if (::gelf_getshdr(section, &header) == nullptr || header.sh_type != wanted) continue;
       if (auto range = FindSymbolIn(elf_.get(), section, header, name)) return range;
+      break;  // There is one of each (ELF specification, "Sections"); a hostile file has many.
     }
   }
   return std::nullopt;
@@ -125,8 +135,7 @@ std::optional<ElfRange> ElfFile::FindSection(std::string_view name) const {
   while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
     GElf_Shdr header;
     if (::gelf_getshdr(section, &header) == nullptr) continue;
-    const char* found = ::elf_strptr(elf_.get(), names, header.sh_name);
-    if (found != nullptr && name == found) {
+    if (ElfString(elf_.get(), names, header.sh_name, kMaxName) == name) {
       return ElfRange{ElfAddress{header.sh_addr}, header.sh_size};
     }
   }
@@ -140,8 +149,7 @@ std::optional<ElfSection> ElfFile::ReadSection(std::string_view name) const {
   while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
     GElf_Shdr header;
     if (::gelf_getshdr(section, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
-    const char* found = ::elf_strptr(elf_.get(), names, header.sh_name);
-    if (found == nullptr || name != found) continue;
+    if (ElfString(elf_.get(), names, header.sh_name, kMaxName) != name) continue;
     if ((header.sh_flags & SHF_COMPRESSED) != 0) {
       GElf_Chdr compressed;
       if (::gelf_getchdr(section, &compressed) == nullptr ||
@@ -174,8 +182,11 @@ std::vector<std::byte> ElfFile::ReadLoaded(ElfAddress address, std::size_t size)
     const auto start = static_cast<std::uint64_t>(segment.address);
     if (wanted < start || wanted - start >= segment.file_size) continue;
     const std::uint64_t count = std::min<std::uint64_t>(size, segment.file_size - (wanted - start));
-    const auto offset =
-        static_cast<std::int64_t>(segment.offset) + static_cast<std::int64_t>(wanted - start);
+    std::int64_t offset = 0;
+    if (__builtin_add_overflow(static_cast<std::uint64_t>(segment.offset), wanted - start,
+                               &offset)) {
+      return {};
+    }
     Elf_Data* data = ::elf_getdata_rawchunk(elf_.get(), offset, count, ELF_T_BYTE);
     if (data == nullptr || data->d_buf == nullptr) return {};
     const auto* bytes = static_cast<const std::byte*>(data->d_buf);

@@ -38,6 +38,11 @@ struct ElfRange {
   std::uint64_t size = 0;
 };
 
+/// The string at `offset` of section `section`, cut at `max` bytes; empty when there is none. Takes
+/// time for these bytes only (elf_strptr looks for the table's last zero). Lives as long as `elf`.
+[[nodiscard]] std::string_view ElfString(Elf* elf, std::size_t section, std::size_t offset,
+                                         std::size_t max);
+
 /// Reads by pread, never by mmap: the file may change or shrink meanwhile. One thread at a time.
 class ElfFile {
  public:

@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint8_t kOmit = 0xff;
 constexpr std::uint8_t kAligned = 0x50;
 constexpr std::uint32_t kBadCie = ~0u;
+// Real ones have some 30 bytes. Each entry that refers to it runs its instructions again.
+constexpr std::size_t kMaxCie = 1024;
 
 // Pointer encodings (DW_EH_PE_*): the low four bits say the form, the others what it is relative
 // to. `place` is the address of the value itself.
@@ -145,7 +147,7 @@ CfiEntries ReadCfiEntries(std::span<const std::byte> section, std::uint64_t addr
     if (!at.ok() || length < id_size || id != expected) return kBadCie;
     const std::size_t body = at.position();
     const auto bytes = at.Take(length - id_size);
-    if (!at.ok()) return kBadCie;
+    if (!at.ok() || bytes.size() > kMaxCie) return kBadCie;
     if (std::optional<Cie> cie = ReadCie(bytes, address + body)) {
       place->second = static_cast<std::uint32_t>(entries.cies.size());
       entries.cies.push_back(*cie);

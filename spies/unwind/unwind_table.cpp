@@ -261,8 +261,8 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
       }
       case kGnuNegativeOffsetExtended: {
         const std::uint64_t number = reader.ReadUleb();
-        const auto value = static_cast<std::int64_t>(reader.ReadUleb());
-        SetRegister(number, {SavedKind::kAtCfa, -scaled(value)}, state);
+        const auto value = static_cast<std::int64_t>(-reader.ReadUleb());
+        SetRegister(number, {SavedKind::kAtCfa, scaled(value)}, state);
         break;
       }
       case kRestoreExtended: {

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the seeds of the corpus anew: python3 tests/fuzz/make_corpus.py (gcc, g++, binutils, xz).
+
+What fuzzing found lies beside them as found_*; go_pclntab's files are what tests/unit/go_pclntab_test.cpp makes.
+"""
+
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+MOST_BYTES = 4096
+
+SOURCE = """
+namespace a { struct S { template <class T> __attribute__((noinline)) static int get(T x) { return x + 1; } }; }
+static inline __attribute__((always_inline)) int twice(int x) { return a::S::get(x) * 2; }
+extern "C" int f(int x) { volatile int y = x; return twice(y) + 1; }
+extern "C" void _start() { for (;;) f(1); }
+"""
+
+
+def put(target, name, data):
+    data = data.encode() if isinstance(data, str) else data
+    assert len(data) <= MOST_BYTES, (target, name, len(data))
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def run(*command):
+    subprocess.run([str(word) for word in command], check=True)
+
+
+def compile_elf(work, name, *options):
+    """One function at 0x1000; without the linker's padding between the segments."""
+    source = work / "f.cpp"
+    source.write_text(SOURCE)
+    run("g++", source, "-o", work / name, "-O1", "-nostdlib", "-ffreestanding", "-fno-ident", "-fcf-protection=none",
+        "-shared" if "-fPIC" in options else "-static", "-Wl,--nmagic,-Ttext=0x1000,--build-id", *options)
+    return work / name
+
+
+def section(work, file, name):
+    out = work / "section"
+    run("objcopy", f"--dump-section={name}={out}", file, work / "unused")
+    return out.read_bytes()
+
+
+def make_elf_files(work):
+    files = {
+        "plain": compile_elf(work, "plain"),
+        "dwarf5": compile_elf(work, "dwarf5", "-gdwarf-5"),
+        "dwarf4": compile_elf(work, "dwarf4", "-gdwarf-4"),
+        "dwarf3_types": compile_elf(work, "dwarf3", "-gdwarf-3", "-gstrict-dwarf"),
+        "dwarf2": compile_elf(work, "dwarf2", "-gdwarf-2", "-gstrict-dwarf"),
+        "split": compile_elf(work, "split", "-gdwarf-5", "-gsplit-dwarf"),
+        "zlib": compile_elf(work, "zlib", "-gdwarf-5", "-gz=zlib"),
+        "zlib_gnu": compile_elf(work, "zlib_gnu", "-gdwarf-4", "-gz=zlib-gnu"),
+        "debug_frame": compile_elf(work, "debug_frame", "-gdwarf-4", "-fno-asynchronous-unwind-tables", "-fno-exceptions"),
+        "dynamic": compile_elf(work, "dynamic", "-fPIC", "-Wl,--hash-style=both,-z,max-page-size=64,-z,norelro"),
+        "eh_frame_hdr": compile_elf(work, "eh_frame_hdr", "-Wl,--eh-frame-hdr"),
+    }
+    compile_elf(work, "object", "-c", "-g0")
+    files["object"] = work / "object"
+    bare = work / "bare"
+    run("strip", "-o", bare, files["plain"])
+    files["stripped"] = bare
+    mini = work / "mini.debug"
+    run("objcopy", "-S", "--keep-symbol=f", files["plain"], mini)
+    run("xz", "-k", "-f", mini)
+    linked = work / "linked"
+    run("objcopy", f"--add-section=.gnu_debugdata={mini}.xz", f"--add-gnu-debuglink={mini}", bare, linked)
+    files["mini_debug_info"] = linked
+    headless = bytearray(files["eh_frame_hdr"].read_bytes())
+    headless[0x28:0x30] = bytes(8)  # e_shoff
+    headless[0x3c:0x40] = bytes(4)  # e_shnum, e_shstrndx
+    for name, path in files.items():
+        data = path.read_bytes()
+        for target in ("elf_file", "unwind_table", "module_names"):
+            # What the target does not read makes no good seed for it.
+            if target == "unwind_table" and (name.startswith(("zlib_gnu", "split", "dwarf2", "dwarf3"))):
+                continue
+            put(target, name, data)
+    for target in ("elf_file", "unwind_table", "module_names"):
+        put(target, "no_sections", bytes(headless))
+        put(target, "header_only", files["plain"].read_bytes()[:64])
+    put("cfi", "eh_frame", section(work, files["plain"], ".eh_frame"))
+    put("cfi", "debug_frame", section(work, files["debug_frame"], ".debug_frame"))
+    put("cfi", "signal_frame", section(work, signal_frame(work), ".eh_frame"))
+
+
+def signal_frame(work):
+    """Opcodes that compilers do not write every day."""
+    source = work / "s.s"
+    source.write_text("""
+.text
+.globl _start
+_start:
+.cfi_startproc simple
+.cfi_personality 0x3, _start
+.cfi_signal_frame
+.cfi_def_cfa 7, 8
+.cfi_offset 16, -8
+nop
+.cfi_remember_state
+.cfi_escape 0x0f, 3, 0x77, 0x28, 0x06
+.cfi_escape 0x10, 6, 2, 0x76, 0
+.cfi_escape 0x16, 6, 2, 0x76, 0
+nop
+.cfi_restore_state
+.cfi_escape 0x2f, 6, 2
+.cfi_escape 0x2e, 16
+.cfi_escape 0x14, 6, 2
+.cfi_undefined 16
+.cfi_register 6, 3
+.cfi_same_value 3
+.skip 70000
+.cfi_def_cfa_register 6
+.cfi_def_cfa_offset 16
+.cfi_restore 6
+.cfi_endproc
+""")
+    run("gcc", "-c", source, "-o", work / "s.o")
+    run("ld", "-static", "-Ttext=0x1000", "--nmagic", work / "s.o", "-o", work / "s")
+    return work / "s"
+
+
+def record(kind, body):
+    return struct.pack("<IIQ", kind, 16 + len(body), 1) + body
+
+
+def make_jit_files():
+    put("perf_map", "names", "1000 10 first\n1008 0x8 JS:*foo /srv/a b.js:12:3\n2000 8 py::f:/srv/a.py\r\n"
+        "3000 8 void A::B(int32)[OptimizedTier1]\nzz 1 none\nffffffffffffffff ffffffffffffffff over\n5000 8 not comp")
+    put("perf_map", "v8_name", "LazyCompile:~get prop node:internal/main/run:5:1")
+    put("perf_map", "python_name", "py::A.f:/srv/a.py")
+    header = struct.pack("<IIIIIIQQ", 0x4a695444, 1, 40, 62, 0, 1, 2, 0)
+    lines = struct.pack("<QII", 0x1000, 3, 0) + b"/a.js\0" + struct.pack("<QII", 0x1008, 4, 0) + b"\xff\0"
+    info = record(2, struct.pack("<QQ", 0x1000, 2) + lines)
+    load = record(0, struct.pack("<IIQQQQ", 1, 1, 0x1000, 0x1000, 16, 0) + b"JS:*f /a.js:1:2\0" + b"\x90" * 16)
+    move = record(1, struct.pack("<IIQQQQQ", 1, 1, 0x2000, 0x1000, 0x2000, 16, 0))
+    put("jitdump", "all_records", header + info + load + move + record(3, b""))
+    put("jitdump", "two_loads", header + load + load)
+    put("jitdump", "not_complete", header + load[:-4])
+    put("jitdump", "no_lines", header + record(2, struct.pack("<QQ", 0x1000, 1 << 60)))
+
+
+def make_texts():
+    put("process_texts", "maps", "55e0-55f0 r-xp 00001000 08:01 42 /bin/a\\040b (deleted)\n"
+        "7ffc0000-7ffd0000 rw-p 00000000 00:00 0 [stack]\n1-2 ---s 0 0:0 0\n")
+    put("process_texts", "stat", "1 (a) b) S 2 " + " ".join(str(i) for i in range(5, 53)) + "\n")
+    put("process_texts", "schedstat", "123456 7890 12\n")
+    put("process_texts", "syscall", "232 0x4 0x7f 0x3 0xffffffff 0x0 0x0 0x7ffc8 0x7f12\n")
+    put("process_texts", "running", "running\n")
+    names = ["_ZNSt6vectorIiSaIiEE9push_backERKi", "_ZN1aL1fEiPKcz.isra.0.cold", "_ZZN1f1gEvENKUlT_E_clIiEEDaS0_@plt",
+             "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.123", "_RNvCs15kBYyAo9fc_7mycrate7example",
+             "_RINvNtC3std3mem8align_ofNtNtC3std3foo3BarE", "std::map<int, a<b>>::operator<<(x) [clone .cold]",
+             "<T as core::fmt::Debug>::fmt::{{closure}}", "(anonymous namespace)::f<&A::operator()>({lambda(int)#1})"]
+    for number, name in enumerate(names):
+        put("demangle", f"name_{number}", name)
+    # co_linetable: one entry of each form (Objects/locations.md), and what is left unfinished.
+    put("python_lines", "forms", bytes([0x80, 0x10, 0xd0, 1, 2, 0xd9, 3, 4, 0xe8, 5, 0xf3, 2, 1, 0, 0xf8, 0x80, 0x13]))
+    put("python_lines", "long_form", bytes([0xf1, 0xc3, 0xff, 0xff, 0x3f, 1, 2]))
+    put("python_lines", "no_end", bytes([0xf1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
+
+
+def main():
+    for tool in ("g++", "objcopy", "xz", "ld"):
+        assert shutil.which(tool), tool
+    with tempfile.TemporaryDirectory() as work:
+        make_elf_files(pathlib.Path(work))
+    make_jit_files()
+    make_texts()
+
+
+main()
