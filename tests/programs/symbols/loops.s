@@ -3,7 +3,7 @@
 # declaration that each say that the other one is their origin, and ranges that cover one another.
 	.text
 	.globl	loops
-	.type	loops, @function
+	.type	loops, %function
 loops:
 	nop
 	nop
@@ -13,8 +13,8 @@ loops:
 .Lend:
 	.size	loops, .-loops
 
-	.section	.debug_abbrev,"",@progbits
-	.uleb128 1			# compile unit
+	.section	.debug_abbrev,"",%progbits
+	.uleb128 1			/* compile unit */
 	.uleb128 0x11
 	.byte	1
 	.uleb128 0x11
@@ -22,7 +22,7 @@ loops:
 	.uleb128 0x12
 	.uleb128 0x07
 	.byte	0, 0
-	.uleb128 2			# subprogram: origin, low_pc, high_pc
+	.uleb128 2			/* subprogram: origin, low_pc, high_pc */
 	.uleb128 0x2e
 	.byte	1
 	.uleb128 0x31
@@ -32,7 +32,7 @@ loops:
 	.uleb128 0x12
 	.uleb128 0x07
 	.byte	0, 0
-	.uleb128 3			# inlined subroutine: origin, low_pc, high_pc, call_line
+	.uleb128 3			/* inlined subroutine: origin, low_pc, high_pc, call_line */
 	.uleb128 0x1d
 	.byte	1
 	.uleb128 0x31
@@ -44,7 +44,7 @@ loops:
 	.uleb128 0x59
 	.uleb128 0x0b
 	.byte	0, 0
-	.uleb128 4			# subprogram: specification
+	.uleb128 4			/* subprogram: specification */
 	.uleb128 0x2e
 	.byte	0
 	.uleb128 0x47
@@ -52,34 +52,34 @@ loops:
 	.byte	0, 0
 	.byte	0
 
-	.section	.debug_info,"",@progbits
+	.section	.debug_info,"",%progbits
 .Lunit:
-	.long	.Lunit_end-.Lunit-4
-	.value	4
-	.long	.debug_abbrev
+	.4byte	.Lunit_end-.Lunit-4
+	.2byte	4
+	.4byte	.debug_abbrev
 	.byte	8
 	.uleb128 1
-	.quad	loops
-	.quad	.Lend-loops
+	.8byte	loops
+	.8byte	.Lend-loops
 .Lfunction:
 	.uleb128 2
-	.long	.Ldeclaration-.Lunit
-	.quad	loops
-	.quad	.Lend-loops
+	.4byte	.Ldeclaration-.Lunit
+	.8byte	loops
+	.8byte	.Lend-loops
 .Linlined:
 	.uleb128 3
-	.long	.Linlined-.Lunit
-	.quad	loops
-	.quad	.Lend-loops
+	.4byte	.Linlined-.Lunit
+	.8byte	loops
+	.8byte	.Lend-loops
 	.byte	7
 	.uleb128 3
-	.long	.Lfunction-.Lunit
-	.quad	loops
-	.quad	.Lend-loops
+	.4byte	.Lfunction-.Lunit
+	.8byte	loops
+	.8byte	.Lend-loops
 	.byte	8
 	.byte	0, 0, 0
 .Ldeclaration:
 	.uleb128 4
-	.long	.Lfunction-.Lunit
+	.4byte	.Lfunction-.Lunit
 	.byte	0
 .Lunit_end:
