@@ -18,7 +18,8 @@ class Bytes {
   Bytes& Put(T value) {
     std::byte raw[sizeof(T)];
     std::memcpy(raw, &value, sizeof(T));
-    bytes_.insert(bytes_.end(), raw, raw + sizeof(T));
+    // Not insert: g++ 12 warns of copies of nothing there.
+    for (const std::byte byte : raw) bytes_.push_back(byte);
     return *this;
   }
   Bytes& U8(unsigned value) { return Put(static_cast<std::uint8_t>(value)); }
@@ -49,7 +50,7 @@ class Bytes {
     return *this;
   }
   Bytes& Append(const Bytes& other) {
-    bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
+    for (const std::byte byte : other.bytes_) bytes_.push_back(byte);
     return *this;
   }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
