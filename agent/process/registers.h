@@ -9,6 +9,9 @@
 namespace agent {
 
 #if defined(__x86_64__)
+/// A call pushes the return address: it is the last word of every frame.
+inline constexpr bool kCallPushes = true;
+
 /// The psABI's DWARF numbers: rax rdx rcx rbx rsi rdi rbp rsp r8-r15, then the return address.
 struct RegisterNumbers {
   static constexpr std::size_t kCount = 17;
@@ -19,6 +22,9 @@ struct RegisterNumbers {
   static constexpr std::uint8_t kReturnColumn = 16;
 };
 #elif defined(__aarch64__)
+/// A call leaves the return address in a register; a frame has it anywhere.
+inline constexpr bool kCallPushes = false;
+
 /// x0-x30, sp, then the pc (which DWARF does not number).
 struct RegisterNumbers {
   static constexpr std::size_t kCount = 33;

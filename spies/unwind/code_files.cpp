@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "agent/base/log.h"
+#include "agent/process/registers.h"
 
 namespace agent::unwind {
 namespace {
@@ -82,6 +83,9 @@ CodeTables MakeTables(const CodeFile& file) {
     LogInfo("{} entries of the call frame information of {} make no sense",
             tables.frames.malformed(), path);
   }
+  // What is made of it (GoRule, go_stacks.h) holds for these frames alone: others go by
+  // .debug_frame and frame pointers.
+  if (!kCallPushes) return tables;
   Result<std::optional<GoPclntab>> go = GoPclntab::Find(*elf);
   if (go) {
     tables.go = *std::move(go);

@@ -36,6 +36,9 @@ constexpr std::size_t kLongestCall = 8;
 struct FrameSetup {
   std::int32_t return_address = -1;
   std::int32_t saved_fp = -1;  ///< Negative: still in its register.
+  /// The return address is in RegisterNumbers::kReturnColumn, and the frame pointer is the
+  /// caller's.
+  bool in_link_register = false;
 };
 [[nodiscard]] FrameSetup SetupAt(std::span<const std::byte> before,
                                  std::span<const std::byte> after);

@@ -54,7 +54,33 @@ bool IsSignalReturn(std::span<const std::byte> code) {
 
 std::span<const std::uint16_t> SignalFrameOffsets() { return kSignalOffsets; }
 
-FrameSetup SetupAt(std::span<const std::byte>, std::span<const std::byte>) { return {}; }
+FrameSetup SetupAt(std::span<const std::byte> before, std::span<const std::byte> after) {
+  constexpr FrameSetup kInLinkRegister = {.in_link_register = true};
+  constexpr FrameSetup kPushed = {.return_address = 8, .saved_fp = 0};
+  constexpr std::uint32_t kMovFpSp = 0x910003fd;
+  const auto is_entry = [](std::uint32_t instruction) {  // bti c, paciasp, pacibsp
+    return instruction == 0xd503245f || instruction == 0xd503233f || instruction == 0xd503237f;
+  };
+  const auto is_push = [](std::uint32_t instruction) {  // stp x29, x30, [sp, #N]!
+    return (instruction & 0xffc07fff) == 0xa9807bfd;
+  };
+  const auto is_return = [](std::uint32_t instruction) {  // ret, retaa, retab
+    return instruction == 0xd65f03c0 || instruction == 0xd65f0bff || instruction == 0xd65f0fff;
+  };
+  const auto is_authentication = [](std::uint32_t instruction) {  // autiasp, autibsp
+    return instruction == 0xd50323bf || instruction == 0xd50323ff;
+  };
+  const std::uint32_t first = InstructionAt(after, 0);
+  if (is_entry(first) || is_push(first) || is_return(first) ||
+      (is_authentication(first) && is_return(InstructionAt(after, 4)))) {
+    return kInLinkRegister;
+  }
+  if (first == kMovFpSp && before.size() >= 4 &&
+      is_push(InstructionAt(before, before.size() - 4))) {
+    return kPushed;
+  }
+  return {};
+}
 
 std::uint64_t StripReturnAddress(std::uint64_t address) {
   // The authentication code lies above the address bits; user addresses have at most 52, in

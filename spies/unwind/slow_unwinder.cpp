@@ -14,6 +14,8 @@ namespace agent::unwind {
 namespace {
 
 constexpr std::size_t kHashSize = 64;
+// Of one Step. Real stacks need a few hundred for each frame; DWARF expressions can run in circles.
+constexpr std::size_t kMaxAccesses = 1u << 18;
 
 // .eh_frame_hdr, as linkers write it: a sorted table of pairs relative to its own address.
 struct EhFrameHeader {
@@ -64,6 +66,7 @@ class SlowUnwinder::Impl {
     }
     snapshot_ = &snapshot;
     words_ = {};
+    accesses_left_ = kMaxAccesses;
     unw_cursor_t cursor;
     if (::unw_init_remote(&cursor, unwind_space_, this) != 0) return std::nullopt;
     for (std::size_t i = 0; i < count; ++i) {
@@ -76,6 +79,10 @@ class SlowUnwinder::Impl {
         registers.values[i] = value;
       }
     }
+    // On aarch64 the library has it where the return address was.
+    unw_word_t ip = 0;
+    if (::unw_get_reg(&cursor, UNW_REG_IP, &ip) != 0) return std::nullopt;
+    registers.values[RegisterNumbers::kPc] = ip;
     return registers;
   }
 
@@ -94,6 +101,8 @@ class SlowUnwinder::Impl {
                           void* argument) {
     if (write != 0) return -UNW_EINVAL;
     Impl& self = Self(argument);
+    if (self.accesses_left_ == 0) return -UNW_EINVAL;
+    --self.accesses_left_;
     if (const auto word = self.snapshot_->ReadWord(address)) {
       *value = *word;
       return 0;
@@ -144,6 +153,7 @@ class SlowUnwinder::Impl {
   std::uint32_t generation_ = 0;
   const ThreadSnapshot* snapshot_ = nullptr;
   std::array<Word, kHashSize> words_;
+  std::size_t accesses_left_ = 0;
 };
 
 SlowUnwinder::SlowUnwinder(ProcessMemory& memory, const AddressSpace& space)

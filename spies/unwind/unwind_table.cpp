@@ -46,7 +46,8 @@ enum Opcode : std::uint8_t {
   kValOffset = 0x14,
   kValOffsetSf = 0x15,
   kValExpression = 0x16,
-  kNegateRaState = 0x2d,  // aarch64; elsewhere GNU_window_save
+  kNegateRaStateWithPc = 0x2c,  // aarch64
+  kNegateRaState = 0x2d,        // aarch64; elsewhere GNU_window_save
   kGnuArgsSize = 0x2e,
   kGnuNegativeOffsetExtended = 0x2f,
 };
@@ -55,6 +56,9 @@ enum Opcode : std::uint8_t {
 constexpr std::uint8_t kOpDeref = 0x06;
 constexpr std::uint8_t kOpPlusUconst = 0x23;
 constexpr std::uint8_t kOpBreg0 = 0x70;
+
+constexpr UnwindRule kComplexRule = {
+    .cfa = CfaKind::kComplex, .fp = {}, .extra = {}, .return_address = {}};
 
 // What is known at one instruction.
 struct State {
@@ -354,6 +358,7 @@ bool TableBuilder::Execute(const Cie& cie, std::span<const std::byte> instructio
         SetRegister(number, {}, state, true);
         break;
       }
+      case kNegateRaStateWithPc:
       case kNegateRaState:
         break;  // signed return addresses are stripped wherever they are
       case kGnuArgsSize:
@@ -398,7 +403,7 @@ void TableBuilder::Emit(std::uint64_t location, const State& state) {
             .extra = {},
             .return_address = rule.return_address};
   } else if (rule.cfa == CfaKind::kComplex || state.ra_is_complex || state.fp_is_complex) {
-    rule = {.cfa = CfaKind::kComplex, .fp = {}, .extra = {}, .return_address = {}};
+    rule = kComplexRule;
   }
   EmitRule(location, rule);
 }

@@ -16,12 +16,35 @@ constexpr std::size_t kCodeBytes = 16;
 // A frame larger than this, or a step down the stack, is nonsense, unless a signal came between.
 constexpr std::uint64_t kMaxFrameSize = 1u << 20;
 
+// libunwind's steps in one walk: it goes from the leaf each time.
+constexpr std::size_t kMaxSlowSteps = 1u << 13;
+
 constexpr std::uint32_t Bit(std::size_t number) { return std::uint32_t{1} << number; }
 constexpr std::uint32_t kKnownInCaller =
     Bit(Numbers::kSp) | Bit(Numbers::kFp) | Bit(Numbers::kExtra);
 
 bool IsTracked(std::size_t number, std::uint32_t known) {
   return number >= 32 || (known & Bit(number)) != 0;
+}
+
+// Whether what is saved in registers that are lost makes the rule useless.
+bool NeedsLostRegister(const UnwindRule& rule, std::uint32_t known) {
+  const Saved& saved = rule.return_address;
+  if (saved.kind == SavedKind::kSame) return !IsTracked(Numbers::kReturnColumn, known);
+  if (saved.kind == SavedKind::kRegister) {
+    return !IsTracked(static_cast<std::size_t>(saved.offset), known);
+  }
+  const bool uses_fp =
+      std::ranges::any_of(std::array{rule.return_address.kind, rule.fp.kind, rule.extra.kind},
+                          [](SavedKind kind) { return kind == SavedKind::kAtFp; });
+  return uses_fp && !IsTracked(Numbers::kFp, known);
+}
+
+// The caller's frame pointer, and the return address behind it.
+bool HasFrameRecord(const UnwindRule& rule) {
+  constexpr std::int32_t kWord = sizeof(std::uint64_t);
+  return rule.fp.kind == SavedKind::kAtCfa && rule.return_address.kind == SavedKind::kAtCfa &&
+         rule.fp.offset < 0 && rule.return_address.offset == rule.fp.offset + kWord;
 }
 
 // Rules that follow from what Go's linker says of frames (GoFunctionKind tells them one by one).
@@ -255,8 +278,15 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
     if (snapshot.switched_from->sp == 0) return Step::kRoot;
     cfa = plus(snapshot.switched_from->sp, rule.cfa_offset);
   } else {
-    if (!IsTracked(rule.cfa_register, cursor.known)) return Step::kComplex;
-    cfa = plus(registers.values[rule.cfa_register], rule.cfa_offset);
+    if (IsTracked(rule.cfa_register, cursor.known)) {
+      cfa = plus(registers.values[rule.cfa_register], rule.cfa_offset);
+    } else if (rule.cfa == CfaKind::kRegister && rule.cfa_register == Numbers::kSp &&
+               IsTracked(Numbers::kFp, cursor.known) && HasFrameRecord(rule)) {
+      // At a call, the frame pointer points to the record.
+      cfa = plus(registers.fp(), -rule.fp.offset);
+    } else {
+      return Step::kComplex;
+    }
     if (rule.cfa == CfaKind::kDeref) {
       const auto word = snapshot.ReadWord(cfa);
       if (!word) return Step::kTruncated;
@@ -288,6 +318,7 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
   };
   // A return address that is nowhere but in the link register is lost in all but a leaf.
   if (rule.return_address.kind == SavedKind::kSame && !cursor.is_exact) return Step::kLost;
+  if (NeedsLostRegister(rule, cursor.known)) return Step::kComplex;
   const std::uint64_t return_address =
       StripReturnAddress(restore(rule.return_address, Numbers::kReturnColumn));
   if (missing) return Step::kTruncated;
@@ -315,11 +346,13 @@ Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule
 
 Unwinder::Step Unwinder::BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame,
                                     Cursor& cursor) {
-  if (snapshot.is_of_sleeper) return Step::kComplex;
+  cursor.slow_steps += frame + 1;
+  if (snapshot.is_of_sleeper || cursor.slow_steps > kMaxSlowSteps) return Step::kComplex;
   if (!slow_) slow_ = std::make_unique<SlowUnwinder>(process_.memory(), space_);
   const std::optional<Registers> registers = slow_->Step(snapshot, frame + 1);
   if (!registers) return Step::kComplex;
   cursor.registers = *registers;
+  cursor.registers.values[Numbers::kPc] = StripReturnAddress(registers->pc());
   cursor.known = kKnownInCaller;
   cursor.is_exact = false;
   return Step::kCaller;
@@ -354,28 +387,45 @@ Unwinder::Step Unwinder::WithoutRule(const ThreadSnapshot& snapshot, MonotonicTi
       setup = SetupAt(bytes.first(kLongestCall), bytes.subspan(kLongestCall));
     }
   }
-  std::uint64_t place = 0;
-  std::optional<std::uint64_t> saved_fp;
-  if (setup.return_address >= 0) {
-    place = sp + static_cast<std::uint64_t>(setup.return_address);
-    saved_fp = setup.saved_fp < 0
-                   ? fp
-                   : snapshot.ReadWord(sp + static_cast<std::uint64_t>(setup.saved_fp));
+  std::uint64_t caller_sp = sp;
+  std::optional<std::uint64_t> return_address;
+  std::optional<std::uint64_t> saved_fp = fp;
+  std::uint32_t known = cursor.known & Bit(Numbers::kFp);
+  if (setup.in_link_register) {
+    if (!IsTracked(Numbers::kReturnColumn, cursor.known)) return Step::kLost;
+    return_address = registers.values[Numbers::kReturnColumn];
+    known |= Bit(Numbers::kSp);
   } else {
-    if ((cursor.known & Bit(Numbers::kFp)) == 0) return Step::kLost;
-    if (fp == 0) return Step::kRoot;  // what the ABI has a thread's first frame hold
-    if (fp < sp || fp - sp > kMaxFrameSize || fp % sizeof(std::uint64_t) != 0) return Step::kLost;
-    place = fp + sizeof(std::uint64_t);
-    saved_fp = snapshot.ReadWord(fp);
+    std::uint64_t place = 0;
+    if (setup.return_address >= 0) {
+      place = sp + static_cast<std::uint64_t>(setup.return_address);
+      if (setup.saved_fp >= 0) {
+        saved_fp = snapshot.ReadWord(sp + static_cast<std::uint64_t>(setup.saved_fp));
+        known = Bit(Numbers::kFp);
+      }
+    } else {
+      if (known == 0) return Step::kLost;
+      if (fp == 0) return Step::kRoot;  // what the ABI has a thread's first frame hold
+      // Go on aarch64 has it one word below the stack pointer.
+      constexpr std::uint64_t kBelow = kCallPushes ? 0 : sizeof(std::uint64_t);
+      if (fp + kBelow < sp || fp + kBelow - sp > kMaxFrameSize || fp % sizeof(fp) != 0) {
+        return Step::kLost;
+      }
+      place = fp + sizeof(std::uint64_t);
+      saved_fp = snapshot.ReadWord(fp);
+    }
+    return_address = snapshot.ReadWord(place);
+    // Not the caller's, but no higher, where a call does not push.
+    caller_sp = place + sizeof(std::uint64_t);
+    if (kCallPushes) known |= Bit(Numbers::kSp);
   }
-  const auto return_address = snapshot.ReadWord(place);
   if (!return_address || !saved_fp) return Step::kTruncated;
   const std::uint64_t caller = StripReturnAddress(*return_address);
   if (caller != 0 && !IsAfterCall(caller, now)) return Step::kLost;
-  registers.values[Numbers::kSp] = place + sizeof(std::uint64_t);
+  registers.values[Numbers::kSp] = caller_sp;
   registers.values[Numbers::kFp] = *saved_fp;
   registers.values[Numbers::kPc] = caller;
-  cursor.known = Bit(Numbers::kSp) | Bit(Numbers::kFp);
+  cursor.known = known;
   cursor.is_exact = false;
   return Step::kCaller;
 }

@@ -70,6 +70,7 @@ class Unwinder {
     Registers registers;
     std::uint32_t known = ~0u;  // which registers, by number
     bool is_exact = true;       // the pc is the instruction that runs, not a return address
+    std::size_t slow_steps = 0;
   };
   enum class Step : std::uint8_t { kCaller, kRoot, kTruncated, kLost, kComplex };
 

@@ -45,13 +45,13 @@ __attribute__((noinline)) int c_function(int x) {
 
 // Found by its size only: what lies behind its end is nobody's.
 asm(".text\n"
-    ".globl sized\n.type sized, @function\nsized: nop\nnop\n.size sized, 2\n"
-    ".globl behind_sized\nbehind_sized: nop\nnop\n.size behind_sized, 2\n"
+    ".globl sized\n.type sized, @function\nsized: .byte 0x90, 0x90\n.size sized, 2\n"
+    ".globl behind_sized\nbehind_sized: .byte 0x90, 0x90\n.size behind_sized, 2\n"
     ".skip 14, 0x90\n"
-    ".type unsized, @function\nunsized: nop\nnop\nnop\nnop\n"
+    ".type unsized, @function\nunsized: .skip 4, 0x90\n"
     ".globl strong\n.weak _weak\n.type strong, @function\n.type _weak, @function\n"
     ".type local_alias, @function\n"
-    "_weak:\nlocal_alias:\nstrong: nop\n.size strong, 1\n.size _weak, 1\n.size local_alias, 1\n");
+    "_weak:\nlocal_alias:\nstrong: .byte 0x90\n.size strong, 1\n.size _weak, 1\n.size local_alias, 1\n");
 
 int getpid();
 
