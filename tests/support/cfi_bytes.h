@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +20,8 @@ class Bytes {
   Bytes& Put(T value) {
     std::byte raw[sizeof(T)];
     std::memcpy(raw, &value, sizeof(T));
-    bytes_.insert(bytes_.end(), raw, raw + sizeof(T));
+    // One by one: g++ 12 sees null pointers in an insert that is not there.
+    for (const std::byte byte : raw) bytes_.push_back(byte);
     return *this;
   }
   Bytes& U8(unsigned value) { return Put(static_cast<std::uint8_t>(value)); }
@@ -49,7 +52,7 @@ class Bytes {
     return *this;
   }
   Bytes& Append(const Bytes& other) {
-    bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
+    for (const std::byte byte : other.bytes_) bytes_.push_back(byte);
     return *this;
   }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }

@@ -44,6 +44,18 @@ class FakeMemory final : public ProcessMemory {
     return {};
   }
 
+  Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override {
+    std::size_t got = 0;
+    while (got < destination.size()) {
+      const auto page = pages_.find((address.value() + got) / kPage);
+      if (page == pages_.end()) break;
+      destination[got] = page->second[(address.value() + got) % kPage];
+      ++got;
+    }
+    if (got == 0) return Fail(Errc::kUnreadable, "not mapped");
+    return got;
+  }
+
   int reads = 0;
 
  private:
