@@ -249,7 +249,7 @@ struct Allowed {
   std::string_view function;
   int most;
   std::string_view why;
-  std::string_view program;  // "": all
+  std::string_view program = {};  // "": all. NOLINT(readability-redundant-member-init)
 };
 constexpr std::string_view kNoHeader =
     "libunwind finds no function in a file without .eh_frame_hdr (gcc -static)";
