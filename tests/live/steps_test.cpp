@@ -149,7 +149,8 @@ class StepTest {
   void Check(const Registers& registers) {
     const std::uint64_t top = callers_.empty() ? 0 : callers_.back().address;
     int& count = checks_[registers.pc() * 31 + top];
-    if (count++ >= kChecksEach) return;
+    if (count >= kChecksEach) return;
+    ++count;
     ThreadSnapshot snapshot;
     snapshot.registers = registers;
     snapshot.stacks[0] =
@@ -180,8 +181,8 @@ class StepTest {
       tally.example += fmt::format(" {}+{:#x}", frames[i].module->path, frames[i].address);
     }
     tally.example += "\n      true:";
-    for (std::size_t i = callers_.size(); i-- > 0 && i + 12 > callers_.size();) {
-      tally.example += ' ' + NameOf(callers_[i].address);
+    for (std::size_t i = 0; i < std::min<std::size_t>(callers_.size(), 12); ++i) {
+      tally.example += ' ' + NameOf(callers_[callers_.size() - 1 - i].address);
     }
   }
 
@@ -249,7 +250,7 @@ struct Allowed {
   std::string_view function;
   int most;
   std::string_view why;
-  std::string_view program = {};  // "": all
+  std::string_view program = {};  // "": all. NOLINT(readability-redundant-member-init)
 };
 constexpr std::string_view kNoHeader =
     "libunwind finds no function in a file without .eh_frame_hdr (gcc -static)";

@@ -27,6 +27,7 @@ std::optional<TracedProgram> TracedProgram::Start(const std::vector<std::string>
   const pid_t child = ::fork();
   if (child == 0) {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0) ::_exit(127);
     ::dup2(null, 0);
     ::dup2(null, 1);
     ::dup2(null, 2);

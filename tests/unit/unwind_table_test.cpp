@@ -247,7 +247,7 @@ TEST_CASE("unwind table: more rules than a table has room for") {
 TEST_CASE("unwind table: altered sections") {
   Bytes section = UsualCie("zRS");
   for (unsigned i = 0; i < 8; ++i) {
-    section.Append(UsualFde(section.size(), kCodeStart + 0x100u * i, 0x80,
+    section.Append(UsualFde(section.size(), kCodeStart + std::uint64_t{0x100} * i, 0x80,
                             Bytes()
                                 .List({0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6, 0x0a, 0x50, 0x0c, 7,
                                        8, 0xc6, 0x42, 0x0b})
