@@ -19,7 +19,7 @@ namespace {
 // libdw keeps all debug sections in memory.
 constexpr std::uint64_t kMaxDebugBytes = std::uint64_t{2} << 30;
 constexpr std::size_t kMaxUnits = 1u << 20;
-constexpr std::size_t kMaxRanges = 1u << 20;  // per unit
+constexpr std::size_t kMaxRanges = 32u << 20;  // of all units: they may all name one long list
 constexpr std::size_t kMaxBuildId = 64;
 
 struct DwarfEnd {
@@ -165,7 +165,7 @@ class DwarfNames::Impl {
     Dwarf_Addr low = 0;
     Dwarf_Addr high = 0;
     bool any = false;
-    for (std::size_t i = 0; i < kMaxRanges; ++i) {
+    for (; ranges_left_ > 0; --ranges_left_) {
       offset = ::dwarf_ranges(&die, offset, &base, &low, &high);
       if (offset <= 0) break;
       any = true;
@@ -211,6 +211,7 @@ class DwarfNames::Impl {
   DwarfHandle dwarf_;
   std::vector<Unit> units_;
   RangeTable<std::size_t> table_;
+  std::size_t ranges_left_ = kMaxRanges;
 };
 
 DwarfNames::DwarfNames(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kMaxDies = 32u << 20;   // looked at, per unit
 constexpr std::size_t kMaxScopes = 1u << 20;  // inlined calls per function
-constexpr std::size_t kMaxRanges = 1u << 20;  // per entry
+constexpr std::size_t kMaxRanges = 8u << 20;  // of all entries: they may all name one long list
 constexpr std::size_t kMaxDepth = 1024;       // of entries in one another
 constexpr std::size_t kMaxChain = 16;         // of DW_AT_abstract_origin and DW_AT_specification
 constexpr std::size_t kMaxLevels = 256;       // of inlined calls at one address
@@ -84,13 +84,14 @@ class DieCursor {
   std::size_t count_ = 0;
 };
 
+// Takes what it has looked at from `left`.
 template <typename Visit>
-void ForEachRange(Dwarf_Die& die, Visit&& visit) {
+void ForEachRange(Dwarf_Die& die, std::size_t& left, Visit&& visit) {
   std::ptrdiff_t offset = 0;
   Dwarf_Addr base = 0;
   Dwarf_Addr low = 0;
   Dwarf_Addr high = 0;
-  for (std::size_t i = 0; i < kMaxRanges; ++i) {
+  for (; left > 0; --left) {
     offset = ::dwarf_ranges(&die, offset, &base, &low, &high);
     if (offset <= 0) return;
     if (low < high) visit(low, high);
@@ -243,6 +244,7 @@ class DwarfUnit::Impl {
 
   void CollectFunctions(bool deep) {
     deep_ = deep;
+    ranges_left_ = kMaxRanges;
     functions_.clear();
     table_ = {};
     containers_.clear();
@@ -269,7 +271,7 @@ class DwarfUnit::Impl {
   void AddFunction(Dwarf_Die& die) {
     const std::size_t index = functions_.size();
     bool has_code = false;
-    ForEachRange(die, [&](std::uint64_t low, std::uint64_t high) {
+    ForEachRange(die, ranges_left_, [&](std::uint64_t low, std::uint64_t high) {
       // Functions that the linker has left out keep an entry at address 0, 1 or -1.
       if (!code_.Contains(low)) return;
       table_.Add(low, high, index);
@@ -287,7 +289,7 @@ class DwarfUnit::Impl {
     return found;
   }
 
-  void BuildScopes(Function& function) const {
+  void BuildScopes(Function& function) {
     function.built = true;
     std::vector<std::pair<std::size_t, std::size_t>> open;  // depth and index of a scope
     const auto close = [&](std::size_t depth) {
@@ -306,7 +308,7 @@ class DwarfUnit::Impl {
       descend = IsScope(tag);
       if (tag != DW_TAG_inlined_subroutine) continue;
       const auto first = static_cast<std::uint32_t>(function.ranges.size());
-      ForEachRange(die, [&](std::uint64_t low, std::uint64_t high) {
+      ForEachRange(die, ranges_left_, [&](std::uint64_t low, std::uint64_t high) {
         function.ranges.push_back({low, high});
       });
       open.emplace_back(cursor.depth(), function.scopes.size());
@@ -435,6 +437,7 @@ class DwarfUnit::Impl {
   std::size_t line_count_ = 0;
   bool is_cpp_ = false;
   bool deep_ = false;
+  std::size_t ranges_left_ = kMaxRanges;
   std::vector<Function> functions_;
   RangeTable<std::size_t> table_;
   std::vector<Container> containers_;  // namespaces, parents first
