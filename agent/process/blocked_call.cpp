@@ -14,7 +14,7 @@ namespace {
 
 // One {number, name} for each __NR_ of the kernel's headers (made by CMake).
 constexpr auto kSystemCalls = std::to_array<std::pair<int, std::string_view>>({
-#include "system_calls.inc"
+#include <system_calls.inc>  // made by CMake
 });
 
 template <typename T>

@@ -123,7 +123,8 @@ void Profile::FoldRarestStacks(std::size_t bytes, const Function* folded) {
   for (std::size_t i = 0; i < stacks_.size(); ++i) {
     cost[i] = {0, StackId{static_cast<std::uint32_t>(i)}};
   }
-  for (const auto& [key, value] : values_) cost[Index(key.stack)].first += value.cpu_ns + value.wall_ns;
+  for (const auto& [key, value] : values_)
+    cost[Index(key.stack)].first += value.cpu_ns + value.wall_ns;
   std::ranges::sort(cost, std::greater());
   Profile kept(start_, slice_length_);
   // Half of the room, so that this does not come back at the next sample.

@@ -211,9 +211,7 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
 }
 
 void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wall) {
-  if (!stack_.empty()) {
-    ++context_.stacks;
-  } else {
+  if (stack_.empty()) {
     const bool looked = spy_ && !spy_->WantsSnapshots();
     stack_.push_back({.function = looked ? context_.no_frames : context_.not_read});
   }
@@ -576,7 +574,6 @@ void ProcessSampler::Note(const Refusal& refusal) {
       }
       break;
   }
-  if (context_.trouble.empty()) context_.trouble = refusal.reason;
 }
 
 void ProcessSampler::FollowWindow(const Profile& old) {

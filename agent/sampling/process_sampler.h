@@ -45,8 +45,6 @@ struct SamplingContext {
   /// CPU time used before the first look belongs to the profile (a program that we launched).
   bool count_from_birth = true;
 
-  std::uint64_t stacks = 0;  ///< Samples with frames, over the run.
-  std::string trouble;       ///< Why frames are missing, the first reason; for the closing line.
   bool said_not_permitted = false;
 
   /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).

@@ -135,8 +135,6 @@ SamplerReport Sampler::Run() {
   report.finish_ordered = clock_.Now();
   AwaitPending(report.finish_ordered + kLongestSleepWithPending);
   Finish();
-  report.stacks = context_.stacks;
-  report.trouble = context_.trouble;
   report.pauses = tracer_.pauses();
   if (first_sample_) report.first_sample = *first_sample_ - begin;
   return report;

@@ -33,8 +33,6 @@ struct SamplerOptions {
 
 /// What a run came to, for its closing lines.
 struct SamplerReport {
-  std::uint64_t stacks = 0;  ///< Samples with frames of a runtime that we know.
-  std::string trouble;  ///< The first reason why a process was not profiled; "" if there was none.
   PauseHistogram pauses;
   std::optional<Nanoseconds>
       first_sample;              ///< After the program was let go; nothing: there was none.

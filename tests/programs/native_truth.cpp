@@ -194,9 +194,8 @@ void Work(const char* a, const char* b) {
   });
   while (Clock(CLOCK_MONOTONIC) < until) {
     Measure("truth::CallsInlined", [] { sink = sink + truth::CallsInlined(batch_turns); });
-    Measure("truth::Templated", [] {
-      sink = sink + truth::Templated<std::uint64_t, 7>(batch_turns);
-    });
+    Measure("truth::Templated",
+            [] { sink = sink + truth::Templated<std::uint64_t, 7>(batch_turns); });
     Measure("truth::Recursive", [] { sink = sink + truth::Recursive(kDepth, batch_turns); });
     Measure("truth::RaisesSignal", [] { truth::RaisesSignal(); });
     plugins.Run();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/unwind/unwind_table.h"
-
 #include "tests/support/catch.h"
 #include "tests/support/cfi_image.h"
 
