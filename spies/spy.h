@@ -48,8 +48,8 @@ class Spy {
   /// NameFrames.
   virtual StackOutcome ReadStack(InnerTid tid) = 0;
   /// Names the frames that the last ReadStack (kStack or kTruncated) found: leaf first. Called
-  /// after the thread was let go. kUnreadable when code objects could not be read (freed in
-  /// between); `stack` is then empty.
+  /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in
+  /// between, `stack` is then empty) once more with the thread stopped.
   virtual StackOutcome NameFrames(Stack& stack) = 0;
 
   /// Whether this spy reads snapshots of stopped threads, by ReadSnapshot, instead of the live

@@ -16,9 +16,6 @@ namespace {
 // such thread ran.
 constexpr std::chrono::seconds kCoolDown{1};
 constexpr std::chrono::seconds kForkToExec{1};
-// Code that is made, run and freed within the time of one look (a module's, at its import) rarely
-// escapes three looks in a row.
-constexpr int kMostLooks = 3;
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
@@ -48,6 +45,7 @@ ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
       context_(context),
       process_(std::make_unique<LiveProcess>(pid)),
       born_(SystemClock().Now()) {
+  context_.scratch.resize(kMaxCopy + kFirstCopy);
   if (::clock_getcpuclockid(static_cast<pid_t>(pid), &clock_id_) == 0 && ReadClock() &&
       !context.count_from_birth) {
     clock_base_ = clock_;
@@ -194,9 +192,10 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   }
   const bool may_stop = MayStop(stat, now);
   if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
-    const StackOutcome outcome = ReadRunning(thread);
-    // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one. A
-    // code object that was freed before it was named counts as torn too.
+    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one.
+    // Where a code object was freed before it was named, name it while the thread stands still.
+    thread.name_stopped = outcome == StackOutcome::kUnreadable;
     const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
     if (is_exact || !may_stop) {
       if (Count(outcome)) AddSample(thread, now, wall);
@@ -235,7 +234,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   if (!call || !*call) return;
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
-    if (spy_) static_cast<void>(ReadRunning(thread));
+    if (spy_) static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
     if (stack_.empty())
       stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
     AddSleeper(thread, (*call)->number, now);
@@ -249,6 +248,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
   snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
   CopyStack(thread, snapshot.content.registers, snapshot.content);
+  KeepCopy(snapshot.content);
   // Only if it did not run meanwhile is this one stack.
   const Result<std::string_view> again = thread.schedstat.Read(buffer);
   const Result<SchedStat> sched = again ? ParseSchedStat(*again) : Fail(Errc::kGone, "ended");
@@ -259,19 +259,21 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
     thread.stack_is_steady = extent.end == thread.stack_end;
     thread.stack_end = extent.end;
     AddSleeper(thread, (*call)->number, now);
-  } else if (outcome == StackOutcome::kTruncated) {
+  } else if (outcome == StackOutcome::kTruncated && !thread.copy_all) {
     thread.stack_is_steady = false;
     thread.copy_all = true;
-  } else if (outcome == StackOutcome::kIncomplete && !thread.blip) {
-    // Some register is missing that only a stop tells. It moves schedstat: once is enough.
+  } else if (outcome == StackOutcome::kTruncated) {
+    AddSleeper(thread, (*call)->number, now);
+  } else if (outcome == StackOutcome::kIncomplete && thread.blip && thread.blocked == **call) {
+    // It ran for a moment, since we stopped it, and sleeps where it slept.
+    thread.blip = false;
+    thread.was_running = false;
+  } else if (outcome == StackOutcome::kIncomplete) {
+    // Some register is missing that only a stop tells: one for each time that it goes to sleep.
     thread.blip = true;
     thread.asked_asleep = true;
-    thread.blocked_in = (*call)->number;
+    thread.blocked = **call;
     AskForStop(thread, wall);
-  } else if (outcome == StackOutcome::kIncomplete) {
-    thread.blip = false;
-    if (!thread.wall_stack) AddSleeper(thread, (*call)->number, now);
-    thread.was_running = false;
   }
 }
 
@@ -331,13 +333,14 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   const Thread& thread = found->second;
   if (!spy_->WantsSnapshots()) {
     stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
+    if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
     return;
   }
   Snapshot& snapshot = snapshots_.emplace_back();
   snapshot.tid = tid;
   snapshot.at = thread.asked_at;
   snapshot.asked = thread.asked;
-  if (thread.asked_asleep) snapshot.blocked_in = thread.blocked_in;
+  if (thread.asked_asleep) snapshot.blocked_in = thread.blocked.number;
   snapshot.content.registers = registers;
   CopyStack(thread, registers, snapshot.content);
   spy_->CopyMore(snapshot.content);
@@ -352,11 +355,19 @@ void ProcessSampler::OnReleased(Tid tid) {
   if (!spy_) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
-    StackOutcome outcome = NameAfter(stopped_outcome_);
-    if (outcome == StackOutcome::kUnreadable) outcome = ReadRunning(thread);
-    if (Count(outcome)) AddSample(thread, thread.asked, thread.asked_at);
+    const bool was_named = std::exchange(thread.name_stopped, false);
+    StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
+    // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
+    if (outcome == StackOutcome::kTorn) outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    if (outcome == StackOutcome::kUnreadable && !was_named) {
+      thread.name_stopped = true;  // freed at once: again, and named in time
+      AskForStop(thread, thread.asked_at);
+    } else if (Count(outcome)) {
+      AddSample(thread, thread.asked, thread.asked_at);
+    }
     Finished(thread);
   } else {
+    KeepCopy(snapshots_.back().content);
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
     if (std::ranges::find(context_.stopped, this) == context_.stopped.end()) {
       context_.stopped.push_back(this);
@@ -371,7 +382,7 @@ void ProcessSampler::OnGone(Tid tid) {
   Finished(found->second);
 }
 
-// Called with the thread stopped.
+// Called with the thread stopped; KeepCopy follows when it runs again.
 void ProcessSampler::CopyStack(const Thread& thread, const Registers& registers,
                                ThreadSnapshot& snapshot) {
   const std::uint64_t start = registers.sp() - ThreadSnapshot::kRedZone;
@@ -379,18 +390,29 @@ void ProcessSampler::CopyStack(const Thread& thread, const Registers& registers,
   if (thread.stack_is_steady && thread.stack_end > start && thread.stack_end - start <= kMaxCopy) {
     size = thread.stack_end - start;
   }
-  const auto copy = [&](std::uint64_t from, std::uint64_t count, StackCopy& to) {
-    to.start = from;
-    to.bytes.resize(count);
-    const Result<std::size_t> got = process_->memory().ReadSome(RemoteAddress(from), to.bytes);
-    to.bytes.resize(got.value_or(0));
-    to.is_whole = to.bytes.size() < count;
+  const auto copy = [&](std::uint64_t from, std::uint64_t count, std::span<std::byte> to,
+                        std::size_t index) {
+    snapshot.stacks[index].start = from;
+    const auto got = process_->memory().ReadSome(RemoteAddress(from), to.first(count));
+    copied_[index] = got.value_or(0);
+    snapshot.stacks[index].is_whole = copied_[index] < count;
   };
-  copy(start, size, snapshot.stacks[0]);
+  const std::span<std::byte> scratch(context_.scratch);
+  copied_ = {};
+  copy(start, size, scratch.first(kMaxCopy), 0);
   const std::uint64_t own = thread.own_stack_end;
   if (own > kFirstCopy && (start > own || own - start > kMaxCopy)) {
-    copy(own - kFirstCopy, kFirstCopy, snapshot.stacks[1]);
+    copy(own - kFirstCopy, kFirstCopy, scratch.last(kFirstCopy), 1);
   }
+}
+
+void ProcessSampler::KeepCopy(ThreadSnapshot& snapshot) {
+  const std::span<const std::byte> scratch(context_.scratch);
+  const auto first = scratch.first(copied_[0]);
+  snapshot.stacks[0].bytes.assign(first.begin(), first.end());
+  if (copied_[1] == 0) return;  // or a spy has copied it
+  const auto second = scratch.last(kFirstCopy).first(copied_[1]);
+  snapshot.stacks[1].bytes.assign(second.begin(), second.end());
 }
 
 void ProcessSampler::TakeStopped(MonotonicTime now) {
@@ -451,15 +473,6 @@ void ProcessSampler::ForgetSnapshots() {
     Finished(found->second);
   }
   snapshots_.clear();
-}
-
-// A code object that was freed before it was named: what the thread runs now is as good a sample.
-StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
-  StackOutcome outcome = StackOutcome::kUnreadable;
-  for (int i = 0; i < kMostLooks && outcome == StackOutcome::kUnreadable; ++i) {
-    outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
-  }
-  return outcome;
 }
 
 StackOutcome ProcessSampler::NameAfter(StackOutcome read) {

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +15,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/types.h"
+#include "agent/process/blocked_call.h"
 #include "agent/process/live_process.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
@@ -49,6 +52,8 @@ struct SamplingContext {
 
   /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).
   std::vector<ProcessSampler*> stopped;
+  /// What is copied of a stopped thread: no memory is asked for while it stands still.
+  std::vector<std::byte> scratch;
   std::size_t waiting_bytes = 0;  ///< Of snapshots that wait for what is needed to read them.
 
   FunctionTable* functions = nullptr;
@@ -101,6 +106,7 @@ class ProcessSampler final : private StopClient {
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
     // Of samples that need a stop:
+    bool name_stopped = false;   // its code is freed too soon to be named afterwards
     std::size_t unfinished = 0;  // asked for, and not in the window yet
     MonotonicTime asked;
     WallTime asked_at;                  // when the stop under way was asked for
@@ -111,7 +117,7 @@ class ProcessSampler final : private StopClient {
     bool stack_is_steady = false;       // the last two ended there
     bool asked_asleep = false;          // the stop under way is of a sleeper
     bool blip = false;                  // such a stop makes it run for a moment
-    std::int64_t blocked_in = -1;       // its system call
+    BlockedCall blocked;                // where it slept then
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
     bool copy_all = false;  // the last copy was cut
@@ -140,10 +146,10 @@ class ProcessSampler final : private StopClient {
   void OnReleased(Tid tid) override;
   void OnGone(Tid tid) override;
   void CopyStack(const Thread& thread, const Registers& registers, ThreadSnapshot& snapshot);
+  void KeepCopy(ThreadSnapshot& snapshot);
   bool ReadSnapshot(Snapshot& snapshot, MonotonicTime now);
   void Finished(Thread& thread);
   void ForgetSnapshots();
-  StackOutcome ReadRunning(Thread& thread);
   StackOutcome NameAfter(StackOutcome read);
   bool Count(StackOutcome outcome);
   bool MayStop(const TaskStat& stat, MonotonicTime now) const;
@@ -177,6 +183,8 @@ class ProcessSampler final : private StopClient {
   Stack stack_;                                             // of the sample under way
   StackOutcome stopped_outcome_ = StackOutcome::kNoFrames;  // of the thread that stands still
   std::vector<Snapshot> snapshots_;
+  // Of what the scratch memory holds, for the first and the second stack.
+  std::array<std::size_t, 2> copied_{};
 };
 
 }  // namespace agent

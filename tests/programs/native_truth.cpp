@@ -22,7 +22,11 @@
 #include <thread>
 #include <vector>
 
+#if defined(__clang__)
+#define KEEP __attribute__((noinline))
+#else
 #define KEEP __attribute__((noinline, noclone))
+#endif
 
 namespace {
 
