@@ -16,6 +16,7 @@ namespace {
 // such thread ran.
 constexpr std::chrono::seconds kCoolDown{1};
 constexpr std::chrono::seconds kForkToExec{1};
+constexpr int kMostLooks = 3;
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
@@ -358,7 +359,9 @@ void ProcessSampler::OnReleased(Tid tid) {
     const bool was_named = std::exchange(thread.name_stopped, false);
     StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
     // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
-    if (outcome == StackOutcome::kTorn) outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn; ++i) {
+      outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+    }
     if (outcome == StackOutcome::kUnreadable && !was_named) {
       thread.name_stopped = true;  // freed at once: again, and named in time
       AskForStop(thread, thread.asked_at);
