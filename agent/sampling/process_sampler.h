@@ -97,30 +97,30 @@ class ProcessSampler final : private StopClient {
     ProcFile schedstat;
     ProcFile syscall;
     SchedStat last;
-    bool looked_at = false;
-    bool was_running = true;  // not proven to be off CPU at the last look
-    bool hot = true;
     std::string comm;
     MonotonicTime last_active;
     CpuWeights weights;
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
     // Of samples that need a stop:
-    bool name_stopped = false;   // its code is freed too soon to be named afterwards
     std::size_t unfinished = 0;  // asked for, and not in the window yet
     MonotonicTime asked;
     WallTime asked_at;                  // when the stop under way was asked for
-    bool is_asked = false;              // a stop is under way
     Nanoseconds unclaimed{0};           // growth that waits for these samples
     std::uint64_t stack_end = 0;        // of the last stack that was whole
     std::uint64_t own_stack_end = 0;    // of its own stack, when it has been on another one
-    bool stack_is_steady = false;       // the last two ended there
-    bool asked_asleep = false;          // the stop under way is of a sleeper
-    bool blip = false;                  // such a stop makes it run for a moment
     BlockedCall blocked;                // where it slept then
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
-    bool copy_all = false;  // the last copy was cut
+    bool looked_at = false;
+    bool was_running = true;  // not proven to be off CPU at the last look
+    bool hot = true;
+    bool name_stopped = false;     // its code is freed too soon to be named afterwards
+    bool is_asked = false;         // a stop is under way
+    bool stack_is_steady = false;  // the last two ended there
+    bool asked_asleep = false;     // the stop under way is of a sleeper
+    bool blip = false;             // such a stop makes it run for a moment
+    bool copy_all = false;         // the last copy was cut
   };
   struct Snapshot {
     Tid tid{};
