@@ -605,6 +605,12 @@ void ProcessSampler::FollowWindow(const Profile& old) {
 }
 
 Nanoseconds ProcessSampler::End(WallTime wall) {
+  // What is still under way must not be claimed after the rest has been given out.
+  ForgetSnapshots();
+  for (auto& [tid, thread] : threads_) {
+    thread.unfinished = 0;
+    Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
+  }
   static_cast<void>(ReadClock());  // still there when nobody has reaped it yet
   const Nanoseconds rest = clock_ - clock_base_ - claimed_;
   if (rest > Nanoseconds(0)) {
