@@ -192,6 +192,12 @@ bool Sampler::TakeOrder() {
 
 void Sampler::AddNewTasks(MonotonicTime now) {
   for (const ProcessTree::Task& task : tree_.Update(now)) {
+    // A process that has ended is still its parent's child until it is reaped: not to be counted
+    // anew.
+    if (ended_.contains(task.process)) {
+      if (!IsAlive(task.process)) continue;
+      ended_.erase(task.process);
+    }
     auto& process = processes_[task.process];
     if (!process) process = std::make_unique<ProcessSampler>(task.process, context_);
     process->AddThread(task.tid, task.inner_tid);
@@ -236,6 +242,7 @@ void Sampler::End(ProcessSampler& process) {
   process.AddWallTimes(clock_.Now());
   ended_cpu_ += process.End(clock_.WallNow());
   tree_.Forget(process.pid());
+  ended_.insert(process.pid());
 }
 
 void Sampler::CutWindow(bool last) {
