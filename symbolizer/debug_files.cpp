@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "agent/base/byte_reader.h"
+#include "agent/base/hex.h"
+#include "agent/base/path.h"
 #include "agent/process/root_open.h"
 
 namespace agent {
@@ -22,11 +24,6 @@ constexpr std::uint64_t kMaxCrcBytes = std::uint64_t{8} << 30;
 constexpr std::size_t kMaxName = 255;    // NAME_MAX
 constexpr std::size_t kMaxBuildId = 64;  // bytes
 constexpr std::size_t kMinBuildId = 4;   // hex digits
-
-std::string FolderOf(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
-}
 
 bool IsHex(std::string_view text) {
   return std::ranges::all_of(
@@ -47,11 +44,7 @@ std::string BuildIdOf(const ElfFile& file) {
       section->bytes.size() > kHeader + kMaxBuildId) {
     return id;
   }
-  for (const std::byte byte : section->bytes.subspan(kHeader)) {
-    id.push_back("0123456789abcdef"[std::to_integer<unsigned>(byte) >> 4]);
-    id.push_back("0123456789abcdef"[std::to_integer<unsigned>(byte) & 15]);
-  }
-  return id;
+  return ToHex(section->bytes.subspan(kHeader));
 }
 
 bool SameDirectory(const UniqueFd& a, const UniqueFd& b) {
@@ -66,17 +59,14 @@ bool SameDirectory(const UniqueFd& a, const UniqueFd& b) {
 std::optional<DebugLink> ReadDebugLink(const ElfFile& file) {
   const auto section = file.ReadSection(".gnu_debuglink");
   if (!section) return std::nullopt;
-  const std::string_view bytes(reinterpret_cast<const char*>(section->bytes.data()),
-                               section->bytes.size());
-  const std::size_t end = bytes.find('\0');
-  if (end == std::string_view::npos || end == 0 || end > kMaxName) return std::nullopt;
-  DebugLink link{.name = std::string(bytes.substr(0, end)), .crc = 0};
-  const std::size_t place = (end + 4) & ~std::size_t{3};
-  if (link.name.find('/') != std::string::npos || place + sizeof(link.crc) > bytes.size()) {
+  ByteReader reader(section->bytes);
+  const std::string_view name = reader.ReadString();
+  reader.Seek((reader.position() + 3) & ~std::size_t{3});
+  const auto crc = reader.Read<std::uint32_t>();
+  if (!reader.ok() || name.empty() || name.size() > kMaxName || name.contains('/')) {
     return std::nullopt;
   }
-  std::memcpy(&link.crc, bytes.data() + place, sizeof(link.crc));
-  return link;
+  return DebugLink{.name = std::string(name), .crc = crc};
 }
 
 std::optional<std::uint32_t> FileCrc(const UniqueFd& file) {
@@ -124,7 +114,7 @@ std::optional<DebugFile> DebugFiles::FindByLink(const ElfFile& file, const std::
                                                 const std::string& build_id) const {
   const auto link = ReadDebugLink(file);
   if (!link || !path.starts_with('/')) return std::nullopt;
-  const std::string folder = FolderOf(path);
+  const std::string folder(FolderOf(path));
   const std::array<std::string, 3> places = {folder + "/" + link->name,
                                              folder + "/.debug/" + link->name,
                                              "/usr/lib/debug" + folder + "/" + link->name};
@@ -156,7 +146,8 @@ std::shared_ptr<const ElfFile> DebugFiles::FindAlt(const std::string& link,
                                                    const DebugFile& of) const {
   const UniqueFd& root = of.from_our_root ? our_root_ : root_;
   if (root.valid()) {
-    const std::string path = link.starts_with('/') ? link : FolderOf(of.path) + "/" + link;
+    const std::string path =
+        link.starts_with('/') ? link : std::string(FolderOf(of.path)) + "/" + link;
     Opened opened = Open(root, path);
     if (opened.elf && BuildIdOf(*opened.elf) == build_id) return std::move(opened.elf);
   }

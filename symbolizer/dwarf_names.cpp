@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "agent/base/byte_reader.h"
+#include "agent/base/hex.h"
 #include "symbolizer/dwarf_unit.h"
 #include "symbolizer/range_table.h"
 
@@ -70,19 +72,11 @@ bool DebugSectionsFit(const std::vector<SectionHeader>& headers) {
 std::optional<AltLink> ReadAltLink(const ElfFile& file) {
   const auto section = file.ReadSection(".gnu_debugaltlink");
   if (!section) return std::nullopt;
-  const std::string_view bytes(reinterpret_cast<const char*>(section->bytes.data()),
-                               section->bytes.size());
-  const std::size_t end = bytes.find('\0');
-  if (end == std::string_view::npos || end == 0 || bytes.size() - end - 1 > kMaxBuildId) {
-    return std::nullopt;
-  }
-  AltLink link{.path = std::string(bytes.substr(0, end)), .build_id = {}};
-  for (const char c : bytes.substr(end + 1)) {
-    const auto byte = static_cast<unsigned char>(c);
-    link.build_id.push_back("0123456789abcdef"[byte >> 4]);
-    link.build_id.push_back("0123456789abcdef"[byte & 15]);
-  }
-  return link;
+  ByteReader reader(section->bytes);
+  const std::string_view path = reader.ReadString();
+  const auto build_id = reader.Take(reader.left());
+  if (!reader.ok() || path.empty() || build_id.size() > kMaxBuildId) return std::nullopt;
+  return AltLink{.path = std::string(path), .build_id = ToHex(build_id)};
 }
 
 bool HasDwarf(const ElfFile& file) {

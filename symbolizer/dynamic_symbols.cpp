@@ -13,7 +13,6 @@
 namespace agent {
 namespace {
 
-constexpr std::size_t kMaxDynamic = 64u << 10;
 constexpr std::size_t kMaxSymbols = 1u << 20;
 constexpr std::size_t kMaxStrings = 64u << 20;
 constexpr std::uint64_t kPage = 4096;
@@ -38,20 +37,13 @@ std::optional<T> ReadAs(const ElfFile& file, std::uint64_t address) {
 }
 
 std::optional<Dynamic> ReadDynamic(const ElfFile& file) {
-  const auto segment = file.FindSegment(PT_DYNAMIC);
-  if (!segment) return std::nullopt;
-  const std::vector<std::byte> bytes =
-      file.ReadLoaded(segment->address, std::min<std::uint64_t>(segment->memory_size, kMaxDynamic));
   Dynamic dynamic;
-  for (std::size_t i = 0; i + sizeof(Elf64_Dyn) <= bytes.size(); i += sizeof(Elf64_Dyn)) {
-    Elf64_Dyn entry;
-    std::memcpy(&entry, bytes.data() + i, sizeof(entry));
-    if (entry.d_tag == DT_NULL) break;
-    if (entry.d_tag == DT_SYMTAB) dynamic.symbols = entry.d_un.d_ptr;
-    if (entry.d_tag == DT_STRTAB) dynamic.strings = entry.d_un.d_ptr;
-    if (entry.d_tag == DT_STRSZ) dynamic.strings_size = entry.d_un.d_val;
-    if (entry.d_tag == DT_HASH) dynamic.hash = entry.d_un.d_ptr;
-    if (entry.d_tag == DT_GNU_HASH) dynamic.gnu_hash = entry.d_un.d_ptr;
+  for (const ElfDynamicEntry& entry : file.ReadDynamic()) {
+    if (entry.tag == DT_SYMTAB) dynamic.symbols = entry.value;
+    if (entry.tag == DT_STRTAB) dynamic.strings = entry.value;
+    if (entry.tag == DT_STRSZ) dynamic.strings_size = entry.value;
+    if (entry.tag == DT_HASH) dynamic.hash = entry.value;
+    if (entry.tag == DT_GNU_HASH) dynamic.gnu_hash = entry.value;
   }
   if (dynamic.symbols == 0 || dynamic.strings == 0 || dynamic.strings_size == 0) {
     return std::nullopt;

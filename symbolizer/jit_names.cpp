@@ -43,10 +43,7 @@ JitNames::JitNames(const UniqueFd& root, InnerTid inner_pid, uid_t owner,
 
 void JitNames::Refresh() {
   if (!root_.valid()) return;
-  for (Source& source : sources_) {
-    Refresh(source);
-    has_file_ = has_file_ || source.inode != 0;
-  }
+  for (Source& source : sources_) Refresh(source);
 }
 
 void JitNames::Refresh(Source& source) const {

@@ -25,8 +25,6 @@ class JitNames {
 
   /// Reads what the files have more than the last time.
   void Refresh();
-  /// Whether any file was there.
-  [[nodiscard]] bool has_file() const { return has_file_; }
   [[nodiscard]] CodeMap::Found Find(std::uint64_t address) const;
 
  private:
@@ -44,7 +42,6 @@ class JitNames {
 
   const UniqueFd& root_;
   uid_t owner_;
-  bool has_file_ = false;
   std::vector<Source> sources_;  // jitdump first: it has lines
 };
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/base/path.h"
 #include "symbolizer/debug_files.h"
 #include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_names.h"
@@ -31,7 +32,7 @@ std::unique_ptr<NameSource> OpenDwarf(const DebugFile& file, const CodeRanges& c
     alt = files.FindAlt(link->path, link->build_id, file);
   }
   std::optional<std::string> split_folder;
-  if (files.shares_our_root()) split_folder = file.path.substr(0, file.path.rfind('/'));
+  if (files.shares_our_root()) split_folder = FolderOf(file.path);
   return DwarfNames::Open(file.elf, std::move(alt), code, std::move(split_folder));
 }
 

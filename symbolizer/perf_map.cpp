@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "agent/base/parse_number.h"
+
 namespace agent {
 namespace {
 
@@ -16,18 +18,11 @@ constexpr std::size_t kMaxLine = 64u << 10;
 constexpr std::array<std::string_view, 5> kV8Kinds = {
     "JS:", "LazyCompile:", "Function:", "Eval:", "Script:"};
 
-std::optional<std::uint32_t> Number(std::string_view text) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 // Takes ":12" from the end of `text`.
 std::optional<std::uint32_t> TakeNumber(std::string_view& text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
-  const auto number = Number(text.substr(colon + 1));
+  const auto number = ParseNumber<std::uint32_t>(text.substr(colon + 1));
   if (number) text = text.substr(0, colon);
   return number;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/path.h"
 #include "symbolizer/jit_names.h"
 #include "symbolizer/module_names.h"
 
@@ -34,11 +35,6 @@ struct PlaceHash {
     return std::hash<const Module*>{}(place.module) ^ (place.address * 0x9e3779b97f4a7c15);
   }
 };
-
-std::string_view Basename(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
 
 }  // namespace
 
@@ -134,7 +130,7 @@ class Symbolizer::Impl {
   std::vector<Frame> LookUp(const Place& place, Open& open) {
     std::vector<Frame> frames = open.jit ? LookUpJit(place, *open.jit) : LookUpFile(place, open);
     if (!frames.empty()) return frames;
-    const std::string name = fmt::format("{}+{:#x}", Basename(place.module->path), place.address);
+    const std::string name = fmt::format("{}+{:#x}", BaseName(place.module->path), place.address);
     frames.push_back({.function = functions_.Intern(name, place.module->path, 0),
                       .line = 0,
                       .inlined = false,

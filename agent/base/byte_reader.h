@@ -30,8 +30,9 @@ class ByteReader {
   }
   void Skip(std::uint64_t count) { static_cast<void>(Take(count)); }
 
+  /// A number, or a struct of the same layout.
   template <typename T>
-    requires std::is_integral_v<T>
+    requires std::is_trivially_copyable_v<T>
   T Read() {
     T value{};
     if (sizeof(T) > left()) {

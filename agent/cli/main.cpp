@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/base/log.h"
+#include "agent/base/path.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
@@ -26,11 +27,9 @@ namespace {
 // As env, timeout and docker say that they themselves failed; 126 and 127 are exec's.
 constexpr int kUsageError = 125;
 
-std::string BaseName(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
 // "python3 /srv/app.py" is app, "./server" is server.
 std::string NameOfProgram(const std::vector<std::string>& program) {
-  std::string name = BaseName(program[0]);
+  std::string name(BaseName(program[0]));
   if (name.starts_with("python") && program.size() > 1 && program[1].ends_with(".py")) {
     name = BaseName(program[1]);
     name.resize(name.size() - 3);

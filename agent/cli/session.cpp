@@ -11,6 +11,7 @@
 
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
+#include "agent/base/path.h"
 #include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -58,7 +59,7 @@ void DescribeCompiledCode(TargetProcess& process, ModuleSource& source) {
   }
   if (const auto mappings = process.ReadMappings()) {
     for (const Mapping& mapping : *mappings) {
-      const std::string name = mapping.path.substr(mapping.path.find_last_of('/') + 1);
+      const std::string_view name = BaseName(mapping.path);
       if (name.starts_with("jit-") && name.ends_with(".dump")) {
         source.jitdump_paths.push_back(mapping.path);
       }
@@ -67,9 +68,9 @@ void DescribeCompiledCode(TargetProcess& process, ModuleSource& source) {
 }
 
 // Gives the symbolizer what it needs to name a module's code.
-class ModuleNames final : public unwind::ModuleListener {
+class SymbolSources final : public unwind::ModuleListener {
  public:
-  explicit ModuleNames(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
+  explicit SymbolSources(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
   void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
                 TargetProcess& process) override {
     ModuleSource source;
@@ -122,8 +123,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const SystemClock clock;
   FunctionTable functions;
   Symbolizer symbolizer(plan.settings.demangle);
-  ModuleNames names(symbolizer);
-  unwind::CodeFiles files(names);
+  SymbolSources sources(symbolizer);
+  unwind::CodeFiles files(sources);
   python::PythonSpyFactory python(functions);
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);

@@ -9,12 +9,16 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/base/byte_reader.h"
+#include "agent/base/hex.h"
+
 namespace agent {
 namespace {
 
 constexpr std::uint64_t kPageMask = 4095;
 constexpr std::size_t kMaxBuildId = 64;
 constexpr std::size_t kMaxName = 4096;
+constexpr std::size_t kMaxDynamic = 64u << 10;  // bytes
 constexpr std::uint64_t kMaxDecompressed = 1u << 30;
 
 std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr& header,
@@ -42,28 +46,29 @@ ElfSegment SegmentOf(const GElf_Phdr& header) {
           .executable = (header.p_flags & PF_X) != 0};
 }
 
-// The build id in a list of notes; "" when there is none.
-std::string BuildIdIn(Elf_Data* data) {
-  std::size_t position = 0;
-  GElf_Nhdr note;
-  std::size_t name = 0;
-  std::size_t description = 0;
-  while ((position = ::gelf_getnote(data, position, &note, &name, &description)) > 0) {
-    const auto* bytes = static_cast<const char*>(data->d_buf);
-    if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof("GNU") ||
-        std::string_view(bytes + name, sizeof("GNU")) != std::string_view("GNU", sizeof("GNU")) ||
-        note.n_descsz > kMaxBuildId) {
-      continue;
-    }
-    std::string text;
-    for (std::size_t i = 0; i < note.n_descsz; ++i) {
-      const auto byte = static_cast<unsigned char>(bytes[description + i]);
-      text.push_back("0123456789abcdef"[byte >> 4]);
-      text.push_back("0123456789abcdef"[byte & 15]);
-    }
-    return text;
+std::vector<GElf_Phdr> ProgramHeaders(Elf* elf) {
+  std::vector<GElf_Phdr> headers;
+  std::size_t count = 0;
+  if (::elf_getphdrnum(elf, &count) != 0) return headers;
+  GElf_Phdr header;
+  for (std::size_t i = 0; i < count && ::gelf_getphdr(elf, static_cast<int>(i), &header) != nullptr;
+       ++i) {
+    headers.push_back(header);
   }
-  return {};
+  return headers;
+}
+
+// The first section of this name that `accept`s it; null when there is none.
+template <typename Accept>
+Elf_Scn* FindSectionNamed(Elf* elf, std::string_view name, GElf_Shdr* header, Accept accept) {
+  std::size_t names = 0;
+  if (::elf_getshdrstrndx(elf, &names) != 0) return nullptr;
+  Elf_Scn* section = nullptr;
+  while ((section = ::elf_nextscn(elf, section)) != nullptr) {
+    if (::gelf_getshdr(section, header) == nullptr || !accept(*header)) continue;
+    if (ElfString(elf, names, header->sh_name, kMaxName) == name) return section;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -107,9 +112,7 @@ Result<ElfFile> ElfFile::Make(UniqueFd file, std::shared_ptr<const std::vector<s
   if (::elf_getphdrnum(result.elf_.get(), &count) != 0) {
     return Fail(Errc::kMalformed, "ELF file without program headers");
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    GElf_Phdr segment;
-    if (::gelf_getphdr(result.elf_.get(), static_cast<int>(i), &segment) == nullptr) break;
+  for (const GElf_Phdr& segment : ProgramHeaders(result.elf_.get())) {
     if (segment.p_type == PT_LOAD) result.load_segments_.push_back(SegmentOf(segment));
   }
   return result;
@@ -129,48 +132,32 @@ std::optional<ElfRange> ElfFile::FindSymbol(std::string_view name) const {
 }
 
 std::optional<ElfRange> ElfFile::FindSection(std::string_view name) const {
-  std::size_t names = 0;
-  if (::elf_getshdrstrndx(elf_.get(), &names) != 0) return std::nullopt;
-  Elf_Scn* section = nullptr;
-  while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
-    GElf_Shdr header;
-    if (::gelf_getshdr(section, &header) == nullptr) continue;
-    if (ElfString(elf_.get(), names, header.sh_name, kMaxName) == name) {
-      return ElfRange{ElfAddress{header.sh_addr}, header.sh_size};
-    }
-  }
-  return std::nullopt;
+  GElf_Shdr header;
+  const auto any = [](const GElf_Shdr&) { return true; };
+  if (FindSectionNamed(elf_.get(), name, &header, any) == nullptr) return std::nullopt;
+  return ElfRange{ElfAddress{header.sh_addr}, header.sh_size};
 }
 
 std::optional<ElfSection> ElfFile::ReadSection(std::string_view name) const {
-  std::size_t names = 0;
-  if (::elf_getshdrstrndx(elf_.get(), &names) != 0) return std::nullopt;
-  Elf_Scn* section = nullptr;
-  while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
-    GElf_Shdr header;
-    if (::gelf_getshdr(section, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
-    if (ElfString(elf_.get(), names, header.sh_name, kMaxName) != name) continue;
-    if ((header.sh_flags & SHF_COMPRESSED) != 0) {
-      GElf_Chdr compressed;
-      if (::gelf_getchdr(section, &compressed) == nullptr ||
-          compressed.ch_size > kMaxDecompressed || ::elf_compress(section, 0, 0) < 0) {
-        return std::nullopt;
-      }
+  GElf_Shdr header;
+  const auto has_content = [](const GElf_Shdr& found) { return found.sh_type != SHT_NOBITS; };
+  Elf_Scn* section = FindSectionNamed(elf_.get(), name, &header, has_content);
+  if (section == nullptr) return std::nullopt;
+  if ((header.sh_flags & SHF_COMPRESSED) != 0) {
+    GElf_Chdr compressed;
+    if (::gelf_getchdr(section, &compressed) == nullptr || compressed.ch_size > kMaxDecompressed ||
+        ::elf_compress(section, 0, 0) < 0) {
+      return std::nullopt;
     }
-    const Elf_Data* data = ::elf_rawdata(section, nullptr);
-    if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
-    return ElfSection{.address = ElfAddress{header.sh_addr},
-                      .bytes = {static_cast<const std::byte*>(data->d_buf), data->d_size}};
   }
-  return std::nullopt;
+  const Elf_Data* data = ::elf_rawdata(section, nullptr);
+  if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
+  return ElfSection{.address = ElfAddress{header.sh_addr},
+                    .bytes = {static_cast<const std::byte*>(data->d_buf), data->d_size}};
 }
 
 std::optional<ElfSegment> ElfFile::FindSegment(std::uint32_t type) const {
-  std::size_t count = 0;
-  if (::elf_getphdrnum(elf_.get(), &count) != 0) return std::nullopt;
-  for (std::size_t i = 0; i < count; ++i) {
-    GElf_Phdr header;
-    if (::gelf_getphdr(elf_.get(), static_cast<int>(i), &header) == nullptr) break;
+  for (const GElf_Phdr& header : ProgramHeaders(elf_.get())) {
     if (header.p_type == type) return SegmentOf(header);
   }
   return std::nullopt;
@@ -195,20 +182,49 @@ std::vector<std::byte> ElfFile::ReadLoaded(ElfAddress address, std::size_t size)
   return {};
 }
 
-std::string ElfFile::BuildId() const {
-  std::size_t count = 0;
-  if (::elf_getphdrnum(elf_.get(), &count) != 0) return {};
-  for (std::size_t i = 0; i < count; ++i) {
-    GElf_Phdr header;
-    if (::gelf_getphdr(elf_.get(), static_cast<int>(i), &header) == nullptr) break;
+std::optional<std::span<const std::byte>> ElfFile::FindNote(
+    std::string_view owner, std::optional<std::uint32_t> type) const {
+  for (const GElf_Phdr& header : ProgramHeaders(elf_.get())) {
     if (header.p_type != PT_NOTE) continue;
     Elf_Data* data =
         ::elf_getdata_rawchunk(elf_.get(), static_cast<std::int64_t>(header.p_offset),
                                header.p_filesz, header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
     if (data == nullptr) continue;
-    if (std::string id = BuildIdIn(data); !id.empty()) return id;
+    const auto* bytes = static_cast<const char*>(data->d_buf);
+    std::size_t position = 0;
+    std::size_t name = 0;
+    std::size_t content = 0;
+    GElf_Nhdr note;
+    while ((position = ::gelf_getnote(data, position, &note, &name, &content)) > 0) {
+      // The name's zero belongs to it.
+      if (note.n_namesz == owner.size() + 1 &&
+          std::string_view(bytes + name, owner.size()) == owner &&
+          bytes[name + owner.size()] == 0 && note.n_type == type.value_or(note.n_type)) {
+        return std::as_bytes(std::span(bytes + content, note.n_descsz));
+      }
+    }
   }
-  return {};
+  return std::nullopt;
+}
+
+std::string ElfFile::BuildId() const {
+  const auto id = FindNote("GNU", NT_GNU_BUILD_ID);
+  return id && id->size() <= kMaxBuildId ? ToHex(*id) : std::string();
+}
+
+std::vector<ElfDynamicEntry> ElfFile::ReadDynamic() const {
+  std::vector<ElfDynamicEntry> entries;
+  const auto segment = FindSegment(PT_DYNAMIC);
+  if (!segment) return entries;
+  const std::vector<std::byte> bytes =
+      ReadLoaded(segment->address, std::min<std::uint64_t>(segment->memory_size, kMaxDynamic));
+  ByteReader reader(bytes);
+  while (true) {
+    const auto tag = reader.Read<std::int64_t>();
+    const auto value = reader.Read<std::uint64_t>();
+    if (!reader.ok() || tag == DT_NULL) return entries;
+    entries.push_back({.tag = tag, .value = value});
+  }
 }
 
 Result<ElfFile> ElfSource::Open() const {
@@ -219,9 +235,9 @@ Result<ElfFile> ElfSource::Open() const {
   return ElfFile::Open(std::move(copy));
 }
 
-std::optional<ElfAddress> ElfFile::AddressOf(FileOffset offset) const {
+std::optional<ElfAddress> AddressOf(std::span<const ElfSegment> segments, FileOffset offset) {
   const auto wanted = static_cast<std::uint64_t>(offset);
-  for (const ElfSegment& segment : load_segments_) {
+  for (const ElfSegment& segment : segments) {
     // Mappings begin at page boundaries: the segment's first page may hold bytes from before it.
     const auto start = static_cast<std::uint64_t>(segment.offset) & ~kPageMask;
     if (wanted < start ||

@@ -27,6 +27,16 @@ struct ElfSegment {
   bool executable = false;
 };
 
+/// Where the byte at `offset` of the file has its address, or nothing when no segment loads it.
+[[nodiscard]] std::optional<ElfAddress> AddressOf(std::span<const ElfSegment> segments,
+                                                  FileOffset offset);
+
+/// One of PT_DYNAMIC.
+struct ElfDynamicEntry {
+  std::int64_t tag = 0;  ///< DT_SYMTAB, ...
+  std::uint64_t value = 0;
+};
+
 /// The content of a section.
 struct ElfSection {
   ElfAddress address{};              ///< 0 when it is not loaded.
@@ -63,14 +73,22 @@ class ElfFile {
   [[nodiscard]] std::optional<ElfSegment> FindSegment(std::uint32_t type) const;
   /// What is loaded at `address`, up to `size` bytes, as far as the segment's file content goes.
   [[nodiscard]] std::vector<std::byte> ReadLoaded(ElfAddress address, std::size_t size) const;
+  /// The content of the first note of an owner ("GNU", "Go") and, if asked for, of a type; lives as
+  /// long as this.
+  [[nodiscard]] std::optional<std::span<const std::byte>> FindNote(
+      std::string_view owner, std::optional<std::uint32_t> type) const;
+  /// The dynamic linker's entries, without the one that ends them.
+  [[nodiscard]] std::vector<ElfDynamicEntry> ReadDynamic() const;
   /// The GNU build id, lower-case hex; "" when there is none.
   [[nodiscard]] std::string BuildId() const;
   [[nodiscard]] std::uint16_t machine() const { return machine_; }  ///< EM_X86_64, ...
   /// libelf's own handle, for libdw; owned by this object.
   [[nodiscard]] Elf* handle() const { return elf_.get(); }
 
-  /// Where the byte at `offset` of the file has its address, or nothing when no segment loads it.
-  [[nodiscard]] std::optional<ElfAddress> AddressOf(FileOffset offset) const;
+  /// By the load segments; nothing when none of them loads the byte.
+  [[nodiscard]] std::optional<ElfAddress> AddressOf(FileOffset offset) const {
+    return agent::AddressOf(load_segments_, offset);
+  }
 
  private:
   struct ElfEnd {

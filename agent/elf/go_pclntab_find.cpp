@@ -16,7 +16,6 @@ namespace {
 constexpr std::uint64_t kMaxTable = 1u << 30;
 constexpr std::uint64_t kMaxSegment = 1u << 30;      // searched for a table that nothing names
 constexpr std::uint64_t kMaxRelocations = 1u << 28;  // bytes
-constexpr std::size_t kMaxDynamic = 1u << 16;        // bytes
 constexpr std::uint64_t kMaxTrees = 1u << 28;
 constexpr std::uint64_t kMaxTree = 1u << 20;  // bytes: 65536 calls inlined into one function
 constexpr std::size_t kMaxCandidates = 64;    // places that may be the moduledata
@@ -43,15 +42,11 @@ std::uint64_t WordAt(std::span<const std::byte> bytes, std::size_t offset) {
 
 // The relocations of a position-independent program that write an address of its own.
 std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& elf) {
-  const auto dynamic = elf.FindSegment(PT_DYNAMIC);
-  if (!dynamic) return {};
-  const auto entries =
-      elf.ReadLoaded(dynamic->address, std::min<std::uint64_t>(dynamic->file_size, kMaxDynamic));
   std::uint64_t address = 0;
   std::uint64_t size = 0;
-  for (std::size_t i = 0; i + 16 <= entries.size(); i += 16) {
-    if (WordAt(entries, i) == DT_RELA) address = WordAt(entries, i + 8);
-    if (WordAt(entries, i) == DT_RELASZ) size = WordAt(entries, i + 8);
+  for (const ElfDynamicEntry& entry : elf.ReadDynamic()) {
+    if (entry.tag == DT_RELA) address = entry.value;
+    if (entry.tag == DT_RELASZ) size = entry.value;
   }
   if (address == 0 || size > kMaxRelocations) return {};
   const auto bytes = elf.ReadLoaded(ElfAddress{address}, size);
@@ -66,39 +61,10 @@ std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& elf) {
   return found;
 }
 
-// Whether a list of notes has Go's build id.
-bool HasGoNote(Elf_Data* data) {
-  std::size_t position = 0;
-  std::size_t name = 0;
-  std::size_t content = 0;
-  GElf_Nhdr note;
-  constexpr std::array<char, 4> kName{'G', 'o', 0, 0};
-  while ((position = ::gelf_getnote(data, position, &note, &name, &content)) > 0) {
-    const auto* bytes = static_cast<const char*>(data->d_buf);
-    if (note.n_namesz == kName.size() && std::equal(kName.begin(), kName.end(), bytes + name)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool HasGoNote(const ElfFile& elf) {
-  std::size_t count = 0;
-  if (::elf_getphdrnum(elf.handle(), &count) != 0) return false;
-  for (std::size_t i = 0; i < count; ++i) {
-    GElf_Phdr header;
-    if (::gelf_getphdr(elf.handle(), static_cast<int>(i), &header) == nullptr) break;
-    if (header.p_type != PT_NOTE) continue;
-    Elf_Data* data =
-        ::elf_getdata_rawchunk(elf.handle(), static_cast<std::int64_t>(header.p_offset),
-                               header.p_filesz, header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
-    if (data != nullptr && HasGoNote(data)) return true;
-  }
-  return false;
-}
-
 bool IsGo(const ElfFile& elf) {
-  return elf.FindSection(".go.buildinfo") || elf.FindSection(".note.go.buildid") || HasGoNote(elf);
+  constexpr std::string_view kOwner("Go\0", 3);  // of four bytes with its own zero
+  return elf.FindSection(".go.buildinfo") || elf.FindSection(".note.go.buildid") ||
+         elf.FindNote(kOwner, std::nullopt);
 }
 
 }  // namespace
