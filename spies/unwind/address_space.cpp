@@ -61,9 +61,9 @@ bool AddressSpace::Refresh(MonotonicTime now) {
     std::vector<CodeRegion> regions;
     regions.reserve(executable.size());
     for (std::size_t i = 0; i < executable.size(); ++i) {
-      const auto old = std::ranges::find_if(
-          mappings_, [&](const Mapping& mapping) { return IsSame(mapping, executable[i]); });
-      if (old != mappings_.end()) {
+      const auto old =
+          std::ranges::lower_bound(mappings_, executable[i].start, {}, &Mapping::start);
+      if (old != mappings_.end() && IsSame(*old, executable[i])) {
         regions.push_back(regions_[static_cast<std::size_t>(old - mappings_.begin())]);
         continue;
       }

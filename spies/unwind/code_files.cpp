@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "agent/base/log.h"
 #include "agent/process/registers.h"
@@ -98,19 +99,9 @@ CodeTables MakeTables(const CodeFile& file) {
 }  // namespace
 
 CodeFile::CodeFile(Module module, std::shared_ptr<const ElfSource> source, const ElfFile& elf)
-    : module_(std::move(module)), source_(std::move(source)), segments_(elf.load_segments()) {
+    : module_(std::move(module)), source_(std::move(source)) {
+  std::ranges::copy_if(elf.load_segments(), std::back_inserter(code_), &ElfSegment::executable);
   if (const auto header = elf.FindSegment(PT_GNU_EH_FRAME)) eh_frame_header_ = header->address;
-}
-
-std::optional<ElfAddress> CodeFile::CodeAddressOf(FileOffset offset) const {
-  const auto wanted = static_cast<std::uint64_t>(offset);
-  for (const ElfSegment& segment : segments_) {
-    if (!segment.executable) continue;
-    const auto start = static_cast<std::uint64_t>(segment.offset);
-    if (wanted < (start & ~kPageMask) || wanted >= start + segment.file_size) continue;
-    return ElfAddress{static_cast<std::uint64_t>(segment.address) + wanted - start};
-  }
-  return std::nullopt;
 }
 
 CodeFiles::CodeFiles(ModuleListener& listener)
@@ -129,8 +120,9 @@ Result<CodeFile*> CodeFiles::OfMapping(TargetProcess& process, const Mapping& ma
   const auto known = by_id_.find({mapping.device, mapping.inode});
   if (known != by_id_.end()) return known->second;
   AGENT_TRY(UniqueFd file, process.OpenMappedFile(mapping));
-  AGENT_TRY(CodeFile* const added,
-            Add(process, mapping.path, std::make_shared<ElfSource>(std::move(file))));
+  auto source = std::make_shared<const ElfSource>(std::move(file));
+  AGENT_TRY(const ElfFile elf, source->Open());
+  CodeFile* const added = Add(process, mapping.path, std::move(source), elf);
   // The open file keeps its inode from being used again.
   by_id_.emplace(FileId{mapping.device, mapping.inode}, added);
   return added;
@@ -143,8 +135,8 @@ Result<CodeFile*> CodeFiles::OfMemory(TargetProcess& process, std::span<const Ma
   const std::string id = elf.BuildId();
   const std::string key = image.front().path + '\n' + id;
   if (const auto known = by_build_id_.find(key); known != by_build_id_.end()) return known->second;
-  AGENT_TRY(CodeFile* const added,
-            Add(process, image.front().path, std::make_shared<ElfSource>(std::move(shared))));
+  CodeFile* const added =
+      Add(process, image.front().path, std::make_shared<const ElfSource>(std::move(shared)), elf);
   if (!id.empty()) by_build_id_.emplace(key, added);
   return added;
 }
@@ -156,9 +148,8 @@ const Module* CodeFiles::AnonymousModule(TargetProcess& process) {
   return &module;
 }
 
-Result<CodeFile*> CodeFiles::Add(TargetProcess& process, const std::string& path,
-                                 std::shared_ptr<const ElfSource> source) {
-  AGENT_TRY(const ElfFile elf, source->Open());
+CodeFile* CodeFiles::Add(TargetProcess& process, const std::string& path,
+                         std::shared_ptr<const ElfSource> source, const ElfFile& elf) {
   CodeFile& file = files_.emplace_back(ModuleOf(path, elf), source, elf);
   listener_.OnModule(file.module(), std::move(source), process);
   {

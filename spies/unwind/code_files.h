@@ -21,6 +21,7 @@
 #include "agent/elf/go_pclntab.h"
 #include "agent/process/target_process.h"
 #include "agent/profile/frame.h"
+#include "spies/unwind/go_rules.h"
 #include "spies/unwind/unwind_table.h"
 
 namespace agent::unwind {
@@ -29,6 +30,12 @@ namespace agent::unwind {
 struct CodeTables {
   UnwindTable frames;
   std::optional<GoPclntab> go;
+
+  /// Go's own table first: .debug_frame knows nothing of stacks that are switched.
+  [[nodiscard]] UnwindRule RuleAt(ElfAddress address) const {
+    if (const auto rule = go ? GoRule(*go, address) : std::nullopt) return *rule;
+    return frames.Find(address);
+  }
 };
 
 /// One file (or image in memory) with code. Lives as long as CodeFiles.
@@ -40,7 +47,9 @@ class CodeFile {
   [[nodiscard]] const std::shared_ptr<const ElfSource>& source() const { return source_; }
   /// Where the byte at `offset` of the file has its address as code; nothing when no executable
   /// segment loads it.
-  [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const;
+  [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const {
+    return AddressOf(code_, offset);
+  }
   /// Null while it is being compiled. Any thread.
   [[nodiscard]] const CodeTables* tables() const { return tables_.load(std::memory_order_acquire); }
   [[nodiscard]] std::optional<ElfAddress> eh_frame_header() const { return eh_frame_header_; }
@@ -50,7 +59,7 @@ class CodeFile {
 
   const Module module_;
   const std::shared_ptr<const ElfSource> source_;
-  const std::vector<ElfSegment> segments_;
+  std::vector<ElfSegment> code_;  // the executable ones
   std::optional<ElfAddress> eh_frame_header_;
   std::unique_ptr<const CodeTables> owned_tables_;  // the compiling thread's
   std::atomic<const CodeTables*> tables_{nullptr};
@@ -85,8 +94,8 @@ class CodeFiles {
  private:
   using FileId = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
 
-  Result<CodeFile*> Add(TargetProcess& process, const std::string& path,
-                        std::shared_ptr<const ElfSource> source);
+  CodeFile* Add(TargetProcess& process, const std::string& path,
+                std::shared_ptr<const ElfSource> source, const ElfFile& elf);
   void Compile();
 
   ModuleListener& listener_;

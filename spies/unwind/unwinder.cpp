@@ -47,69 +47,6 @@ bool HasFrameRecord(const UnwindRule& rule) {
          rule.fp.offset < 0 && rule.return_address.offset == rule.fp.offset + kWord;
 }
 
-// Rules that follow from what Go's linker says of frames (GoFunctionKind tells them one by one).
-UnwindRule GoRule(const GoPclntab& go, const GoPclntab::Function& function, ElfAddress address) {
-  constexpr std::int32_t kWord = sizeof(std::uint64_t);
-  const std::optional<std::int32_t> delta = go.StackDelta(function, address);
-  const bool keeps_fp = delta && *delta >= kWord;
-  const Saved at_fp_place =
-      keeps_fp ? Saved{.kind = SavedKind::kAtCfa, .offset = -2 * kWord} : Saved{};
-  UnwindRule rule{.fp = at_fp_place,
-                  .extra = {},
-                  .return_address = {.kind = SavedKind::kAtCfa, .offset = -kWord}};
-  switch (function.kind) {
-    case GoFunctionKind::kSignalReturn:
-      rule.cfa = CfaKind::kSignal;
-      return rule;
-    case GoFunctionKind::kRoot:
-      rule.cfa = CfaKind::kRegister;
-      rule.cfa_register = RegisterNumbers::kSp;
-      rule.cfa_offset = kWord;
-      rule.return_address = {.kind = SavedKind::kUndefined};
-      return rule;
-    case GoFunctionKind::kMoreStack:
-      return {.cfa = CfaKind::kResumed, .fp = {}, .extra = {}, .return_address = {}};
-    case GoFunctionKind::kSystemStack:
-    case GoFunctionKind::kCgoCall:
-      rule.cfa = CfaKind::kSwitched;
-      rule.cfa_offset = delta.value_or(0) + kWord;
-      return rule;
-    case GoFunctionKind::kSwitchesStack:
-      if (!keeps_fp) return {.fp = {}, .extra = {}, .return_address = {}};
-      rule.cfa = CfaKind::kRegister;
-      rule.cfa_register = RegisterNumbers::kFp;
-      rule.cfa_offset = 2 * kWord;
-      return rule;
-    case GoFunctionKind::kInjectedCall:
-    case GoFunctionKind::kSignalHandler:
-    case GoFunctionKind::kCgoCallback:  // to systemstack_switch's first instruction, as Go has it
-      rule.caller_is_exact = true;
-      [[fallthrough]];
-    case GoFunctionKind::kOrdinary:
-      if (!delta) return {.fp = {}, .extra = {}, .return_address = {}};
-      rule.cfa = CfaKind::kRegister;
-      rule.cfa_register = RegisterNumbers::kSp;
-      rule.cfa_offset = *delta + kWord;
-      return rule;
-  }
-  return rule;
-}
-
-// Go's own table first: .debug_frame knows nothing of stacks that are switched.
-UnwindRule RuleOf(const CodeTables& tables, ElfAddress address) {
-  if (tables.go) {
-    const auto function = tables.go->FindFunction(address);
-    if (function && tables.go->StackDelta(*function, address)) {
-      const UnwindRule rule = GoRule(*tables.go, *function, address);
-      // One without a frame has not left the stack that it was called on (clone).
-      const bool stays =
-          rule.cfa == CfaKind::kNone && function->kind == GoFunctionKind::kSwitchesStack;
-      if (!stays) return rule;
-    }
-  }
-  return tables.frames.Find(address);
-}
-
 }  // namespace
 
 Unwinder::Unwinder(TargetProcess& process, CodeFiles& files)
@@ -240,7 +177,7 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
     const CodeTables* tables = region->file->tables();
     place.ready = tables != nullptr;
     if (place.ready && tables->go) runs_go_ = true;
-    if (place.ready) place.rule = RuleOf(*tables, ElfAddress{address - region->bias});
+    if (place.ready) place.rule = tables->RuleAt(ElfAddress{address - region->bias});
   }
   return true;
 }

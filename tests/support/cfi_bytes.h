@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/elf_header.h"
+
 namespace agent {
 
 class Bytes {
@@ -97,18 +99,7 @@ inline std::shared_ptr<const std::vector<std::byte>> ElfWithSection(std::string_
                                                                     const Bytes& content,
                                                                     std::uint64_t code_size) {
   const std::string names = std::string(1, '\0') + std::string(name) + '\0' + ".shstrtab" + '\0';
-  Elf64_Ehdr header{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_ident[EI_VERSION] = EV_CURRENT;
-  header.e_type = ET_DYN;
-  header.e_machine = EM_X86_64;
-  header.e_version = EV_CURRENT;
-  header.e_ehsize = sizeof(Elf64_Ehdr);
-  header.e_phoff = sizeof(Elf64_Ehdr);
-  header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = 1;
+  Elf64_Ehdr header = testing::ElfHeader(ET_DYN, EM_X86_64, 1);
   header.e_shentsize = sizeof(Elf64_Shdr);
   header.e_shnum = 3;
   header.e_shstrndx = 2;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/process/registers.h"
+#include "tests/support/elf_header.h"
 
 namespace agent::testing {
 
@@ -69,18 +70,7 @@ inline std::shared_ptr<const std::vector<std::byte>> MakeCfiImage(
   }
   Append(eh_frame, std::uint32_t{0});
 
-  Elf64_Ehdr header{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_ident[EI_VERSION] = EV_CURRENT;
-  header.e_type = ET_DYN;
-  header.e_machine = kCallPushes ? EM_X86_64 : EM_AARCH64;
-  header.e_version = EV_CURRENT;
-  header.e_phoff = sizeof(header);
-  header.e_ehsize = sizeof(header);
-  header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = 2;
+  const Elf64_Ehdr header = ElfHeader(ET_DYN, kCallPushes ? EM_X86_64 : EM_AARCH64, 2);
   Elf64_Phdr load{};
   load.p_type = PT_LOAD;
   load.p_flags = PF_R | PF_X;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/elf_header.h"
 
 namespace agent {
 namespace {
@@ -165,18 +166,7 @@ struct Program {
   // there is to be one) the moduledata.
   [[nodiscard]] std::shared_ptr<const std::vector<std::byte>> File(bool with_module) const {
     Bytes file;
-    Elf64_Ehdr header{};
-    std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-    header.e_ident[EI_CLASS] = ELFCLASS64;
-    header.e_ident[EI_DATA] = ELFDATA2LSB;
-    header.e_ident[EI_VERSION] = EV_CURRENT;
-    header.e_type = ET_EXEC;
-    header.e_machine = EM_X86_64;
-    header.e_version = EV_CURRENT;
-    header.e_phoff = sizeof header;
-    header.e_ehsize = sizeof header;
-    header.e_phentsize = sizeof(Elf64_Phdr);
-    header.e_phnum = 2;
+    const Elf64_Ehdr header = testing::ElfHeader(ET_EXEC, EM_X86_64, 2);
     file.Add(header);
     const std::size_t segments = file.bytes.size();
     file.bytes.resize(segments + 2 * sizeof(Elf64_Phdr));
