@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 
+#include "agent/base/parse_number.h"
 #include "agent/base/utf8.h"
 
 namespace agent {
@@ -61,10 +61,9 @@ std::string_view Remedy(const Reply& reply) {
 
 std::optional<Nanoseconds> ParseRetryAfter(std::string_view text) {
   constexpr std::int64_t kMost = 600;
-  std::int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || end != text.data() + text.size() || seconds < 0) return std::nullopt;
-  return std::chrono::seconds(std::min(seconds, kMost));
+  const auto seconds = ParseNumber<std::int64_t>(text);
+  if (!seconds || *seconds < 0) return std::nullopt;
+  return std::chrono::seconds(std::min(*seconds, kMost));
 }
 
 }  // namespace agent

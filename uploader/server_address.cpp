@@ -5,9 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <optional>
+
+#include "agent/base/parse_number.h"
 
 namespace agent {
 namespace {
@@ -34,14 +35,10 @@ std::optional<std::string> PercentDecoded(std::string_view text) {
       result.push_back(text[i]);
       continue;
     }
-    unsigned value = 0;
     const std::string_view digits = text.substr(i + 1, 2);
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) {
-      return std::nullopt;
-    }
-    result.push_back(static_cast<char>(value));
+    const auto value = ParseNumber<unsigned>(digits, 16);
+    if (digits.size() != 2 || !value) return std::nullopt;
+    result.push_back(static_cast<char>(*value));
     i += 2;
   }
   return result;
@@ -69,11 +66,11 @@ bool IsHostName(std::string_view host) {
 }
 
 Result<void> ParsePort(std::string_view text, ServerAddress& address) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), address.port);
-  if (error != std::errc() || end != text.data() + text.size() || address.port < 1 ||
-      address.port > 65535) {
+  const auto port = ParseNumber<int>(text);
+  if (!port || *port < 1 || *port > 65535) {
     return Fail(Errc::kInvalid, "has a port that is not a number from 1 to 65535");
   }
+  address.port = *port;
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "agent/base/parse_number.h"
 #include "agent/format/profile_file.h"
 #include "uploader/labels.h"
 #include "uploader/uploader.h"
@@ -18,7 +19,7 @@ namespace {
 // A tick costs tens of microseconds: past this there is no time left between two.
 constexpr double kMaxRate = 10'000;
 
-std::optional<double> ParseNumber(std::string_view text) {
+std::optional<double> ParseReal(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
@@ -59,7 +60,7 @@ Result<void> ApplyTag(Settings& settings, const std::string& text) {
 }
 
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
-  const std::optional<double> rate = ParseNumber(text);
+  const std::optional<double> rate = ParseReal(text);
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
     return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
   }
@@ -114,12 +115,9 @@ Result<void> ApplyLogLevel(Settings& settings, const std::string& text) {
 }
 
 Result<void> ApplyPid(Settings& settings, const std::string& text) {
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
-  if (error != std::errc() || end != text.data() + text.size() || pid <= 0) {
-    return Fail(Errc::kInvalid, "must be the number of a process");
-  }
-  settings.pid = Pid{pid};
+  const auto pid = ParseNumber<pid_t>(text);
+  if (!pid || *pid <= 0) return Fail(Errc::kInvalid, "must be the number of a process");
+  settings.pid = Pid{*pid};
   return {};
 }
 
@@ -202,7 +200,7 @@ Result<Nanoseconds> ParseDuration(const std::string& text) {
       break;
     }
   }
-  const std::optional<double> value = ParseNumber(number);
+  const std::optional<double> value = ParseReal(number);
   if (!value || *value <= 0 || *value * unit < 1 || *value * unit > 1e18) {
     return Fail(Errc::kInvalid, "must be a time more than zero, as 10s, 500ms or 2m");
   }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/base/utf8.h"
+
 namespace agent {
 namespace {
 
@@ -20,7 +22,7 @@ std::string NameIn(const Frame& frame) {
   if (name.size() > kMaxName) {
     // The end of a qualified name tells more; not within a character.
     std::size_t cut = name.size() - kMaxName;
-    while (cut < name.size() && (static_cast<unsigned char>(name[cut]) & 0xc0) == 0x80) ++cut;
+    while (cut < name.size() && IsContinuation(name[cut])) ++cut;
     name = "..." + name.substr(cut);
   }
   for (char& c : name) {

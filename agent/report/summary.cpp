@@ -8,6 +8,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "agent/base/utf8.h"
+
 namespace agent {
 namespace {
 
@@ -45,8 +47,6 @@ std::vector<Cost> CostsByFunction(const Profile& profile, std::int64_t SampleVal
   });
   return sorted;
 }
-
-bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 // Control characters of a hostile name must not reach the terminal: C0, DEL and C1 (U+0080 to
 // U+009F, of which some terminals take U+009B as the start of a command).
