@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 #include <vector>
+
+#include "agent/base/parse_number.h"
 
 namespace agent {
 namespace {
@@ -17,13 +18,9 @@ constexpr auto kSystemCalls = std::to_array<std::pair<int, std::string_view>>({
 #include <system_calls.inc>  // made by CMake
 });
 
-template <typename T>
-std::optional<T> ParseNumber(std::string_view text, int base) {
-  T value{};
+std::optional<std::uint64_t> ParseHex(std::string_view text) {
   if (text.starts_with("0x")) text.remove_prefix(2);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return ParseNumber<std::uint64_t>(text, 16);
 }
 
 }  // namespace
@@ -39,9 +36,9 @@ Result<std::optional<BlockedCall>> ParseBlockedCall(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   if (fields.size() < 3) return Fail(Errc::kMalformed, "syscall: too short");
-  const auto number = ParseNumber<std::int64_t>(fields.front(), 10);
-  const auto sp = ParseNumber<std::uint64_t>(fields[fields.size() - 2], 16);
-  const auto pc = ParseNumber<std::uint64_t>(fields.back(), 16);
+  const auto number = ParseNumber<std::int64_t>(fields.front());
+  const auto sp = ParseHex(fields[fields.size() - 2]);
+  const auto pc = ParseHex(fields.back());
   if (!number || !sp || !pc) return Fail(Errc::kMalformed, "syscall: not numbers");
   return BlockedCall{.number = *number, .sp = *sp, .pc = *pc};
 }

@@ -20,6 +20,14 @@ std::string MapFilesPath(int task, const Mapping& mapping) {
                      mapping.end.value());
 }
 
+std::string RootPath(int task) { return fmt::format("/proc/{}/root", task); }
+
+Result<UniqueFd> OpenFolder(const std::string& path) {
+  UniqueFd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return FailErrno("open", path);
+  return folder;
+}
+
 }  // namespace
 
 Result<std::vector<Mapping>> LiveProcess::ReadMappings() {
@@ -43,11 +51,10 @@ Result<UniqueFd> LiveProcess::OpenMappedFile(const Mapping& mapping) {
   // maps gives paths as we see them: below the target's root when it lives in another mount
   // namespace, below ours when it is only chrooted. The inode tells whether it is the file; the
   // device does not on overlayfs and btrfs.
-  for (const std::string& root_path :
-       {fmt::format("/proc/{}/root", task_.id()), std::string("/")}) {
-    const UniqueFd root(::open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!root.valid()) continue;
-    Result<UniqueFd> file = OpenInRoot(root, mapping.path);
+  for (const std::string& path : {RootPath(task_.id()), std::string("/")}) {
+    const Result<UniqueFd> root = OpenFolder(path);
+    if (!root) continue;
+    Result<UniqueFd> file = OpenInRoot(*root, mapping.path);
     struct stat info{};
     if (file && ::fstat(file->get(), &info) == 0 && info.st_ino == mapping.inode) return file;
   }
@@ -64,11 +71,6 @@ bool LiveProcess::IsStillMapped(const Mapping& mapping) {
          mapping.path + (mapping.deleted ? " (deleted)" : "");
 }
 
-Result<UniqueFd> LiveProcess::OpenRoot() {
-  const std::string path = fmt::format("/proc/{}/root", task_.id());
-  UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid()) return FailErrno("open", path);
-  return root;
-}
+Result<UniqueFd> LiveProcess::OpenRoot() { return OpenFolder(RootPath(task_.id())); }
 
 }  // namespace agent

@@ -15,12 +15,20 @@ namespace {
 // Large enough for every read of the sampling path without touching the heap.
 constexpr std::size_t kInlineRanges = 128;
 
-ssize_t FailedWith(int error) {
-  errno = error;
+}  // namespace
+
+// As process_vm_readv, errno included.
+ssize_t LiveMemory::ReadVectors(std::span<const iovec> local, std::span<const iovec> remote) {
+  const auto read = [&] {
+    return ::process_vm_readv(task_.id(), local.data(), local.size(), remote.data(), remote.size(),
+                              0);
+  };
+  const ssize_t got = read();
+  if (got >= 0 || errno != ESRCH) return got;
+  if (task_.FindAnother()) return read();
+  errno = ESRCH;
   return -1;
 }
-
-}  // namespace
 
 Result<void> LiveMemory::ReadRanges(std::span<const ReadRange> ranges) {
   if (use_file_) return ReadThroughFile(ranges);
@@ -43,11 +51,7 @@ Result<void> LiveMemory::ReadRanges(std::span<const ReadRange> ranges) {
         destination.size()};
     wanted += destination.size();
   }
-  const auto read = [&] {
-    return ::process_vm_readv(task_.id(), local, ranges.size(), remote, ranges.size(), 0);
-  };
-  ssize_t got = read();
-  if (got < 0 && errno == ESRCH) got = task_.FindAnother() ? read() : FailedWith(ESRCH);
+  const ssize_t got = ReadVectors({local, ranges.size()}, {remote, ranges.size()});
   if (got >= 0 && static_cast<std::size_t>(got) == wanted) return {};
   if (got >= 0) return Fail(Errc::kUnreadable, "process_vm_readv: short read");
   // Seccomp profiles of old container runtimes refuse the call without CAP_SYS_PTRACE (EPERM),
@@ -71,9 +75,7 @@ Result<std::size_t> LiveMemory::ReadSome(RemoteAddress address, std::span<std::b
     const iovec remote{
         reinterpret_cast<void*>(address.value()),  // NOLINT(performance-no-int-to-ptr)
         destination.size()};
-    const auto read = [&] { return ::process_vm_readv(task_.id(), &local, 1, &remote, 1, 0); };
-    got = read();
-    if (got < 0 && errno == ESRCH) got = task_.FindAnother() ? read() : FailedWith(ESRCH);
+    got = ReadVectors({&local, 1}, {&remote, 1});
     if (got > 0) return static_cast<std::size_t>(got);
     if (errno != EPERM && errno != ENOSYS) return FailErrno("process_vm_readv");
     const Error refused = ErrnoError("process_vm_readv");

@@ -2,6 +2,8 @@
 // Reading another process's memory.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -58,6 +60,7 @@ class LiveMemory final : public ProcessMemory {
   Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override;
 
  private:
+  ssize_t ReadVectors(std::span<const iovec> local, std::span<const iovec> remote);
   Result<void> OpenFile();
   Result<void> ReadThroughFile(std::span<const ReadRange> ranges);
 

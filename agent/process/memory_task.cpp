@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/memory_task.h"
 
-#include <dirent.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
-#include <memory>
+#include <string>
 
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
@@ -14,16 +12,11 @@ namespace agent {
 
 bool MemoryTask::FindAnother() {
   const std::string folder = fmt::format("/proc/{}/task", static_cast<pid_t>(process_));
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(::opendir(folder.c_str()), &::closedir);
-  if (!tasks) return false;
-  while (const dirent* entry = ::readdir(tasks.get())) {
-    const int id = std::atoi(entry->d_name);
-    if (id <= 0 || id == this->id()) continue;
-    const auto text = ReadProcFile(fmt::format("{}/{}/stat", folder, id));
-    if (!text) continue;
-    const auto stat = ParseTaskStat(*text);
-    if (!stat || stat->state == 'Z' || stat->state == 'X') continue;
-    task_ = Pid{id};
+  for (const pid_t other : NumbersIn(folder)) {
+    if (other == id()) continue;
+    const Result<TaskStat> stat = ReadTaskStat(fmt::format("{}/{}", folder, other));
+    if (!stat || stat->HasEnded()) continue;
+    task_ = Pid{other};
     return true;
   }
   return false;

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/proc_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <memory>
+
+#include "agent/base/parse_number.h"
 
 namespace agent {
 namespace {
@@ -31,6 +35,16 @@ Result<std::string> ReadProcFile(const std::string& path, std::size_t max_bytes)
     text.append(buffer.data(), static_cast<std::size_t>(got));
     if (text.size() > max_bytes) return Fail(Errc::kLimit, "file of /proc is too long", path);
   }
+}
+
+std::vector<pid_t> NumbersIn(const std::string& folder) {
+  std::vector<pid_t> numbers;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), &::closedir);
+  if (!directory) return numbers;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    if (const auto number = ParseNumber<pid_t>(entry->d_name)) numbers.push_back(*number);
+  }
+  return numbers;
 }
 
 Result<std::string_view> ProcFile::Read(std::span<char> buffer) {

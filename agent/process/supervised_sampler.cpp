@@ -38,11 +38,10 @@ bool MayAttachToStrangers() {
 
 // Of a sampler that cannot be looked at: not runnable.
 SamplerCpu ReadSamplerCpu(Pid pid) {
-  const std::string folder = fmt::format("/proc/{}/", static_cast<pid_t>(pid));
-  const Result<std::string> stat_text = ReadProcFile(folder + "stat");
-  const Result<std::string> sched_text = ReadProcFile(folder + "schedstat");
-  if (!stat_text || !sched_text) return {};
-  const Result<TaskStat> stat = ParseTaskStat(*stat_text);
+  const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(pid));
+  const Result<TaskStat> stat = ReadTaskStat(folder);
+  const Result<std::string> sched_text = ReadProcFile(folder + "/schedstat");
+  if (!sched_text) return {};
   const Result<SchedStat> sched = ParseSchedStat(*sched_text);
   if (!stat || !sched) return {};
   return {.runnable = stat->state == 'R', .run = sched->run};

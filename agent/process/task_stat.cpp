@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/task_stat.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
+
+#include "agent/process/proc_file.h"
 
 namespace agent {
 namespace {
@@ -59,6 +63,16 @@ Result<TaskStat> ParseTaskStat(std::string_view text) {
   stat.start_stack = numbers.Next();  // 28
   if (!numbers.ok()) return Fail(Errc::kMalformed, "stat with too few fields");
   return stat;
+}
+
+Result<TaskStat> ReadTaskStat(const std::string& folder) {
+  AGENT_TRY(const std::string text, ReadProcFile(folder + "/stat"));
+  return ParseTaskStat(text);
+}
+
+bool IsAlive(Pid process) {
+  const Result<TaskStat> stat = ReadTaskStat(fmt::format("/proc/{}", static_cast<pid_t>(process)));
+  return stat && !stat->HasEnded();
 }
 
 Result<SchedStat> ParseSchedStat(std::string_view text) {

@@ -23,6 +23,9 @@ struct TaskStat {
   /// the right to look.
   std::uint64_t start_code = 0;
   std::uint64_t start_stack = 0;
+
+  /// Reaped or not.
+  [[nodiscard]] bool HasEnded() const { return state == 'Z' || state == 'X'; }
 };
 
 /// Forked, and not executed a program since (PF_FORKNOEXEC).
@@ -30,6 +33,10 @@ constexpr std::uint64_t kForkNoExec = 0x40;
 
 /// kMalformed when the text does not have stat's form.
 [[nodiscard]] Result<TaskStat> ParseTaskStat(std::string_view text);
+/// Reads "stat" in a task's folder below /proc. kGone when the task was reaped.
+[[nodiscard]] Result<TaskStat> ReadTaskStat(const std::string& folder);
+/// Whether the process's main thread has not ended.
+[[nodiscard]] bool IsAlive(Pid process);
 
 struct SchedStat {
   Nanoseconds run{0};   ///< Time on a CPU. Of a running thread it moves at scheduler ticks only.

@@ -19,8 +19,6 @@ namespace agent {
 struct StackCopy {
   std::uint64_t start = 0;
   std::vector<std::byte> bytes;
-  /// The memory ends where the copy does: it was not cut.
-  bool is_whole = false;
 };
 
 /// Where code stands that runs on another stack for the moment; all 0: there is no such code.

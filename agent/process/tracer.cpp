@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
 
 namespace agent {
@@ -103,9 +102,7 @@ void Detach(Tid tid, int signal) {
 bool IsDeadLeader(Pid process, Tid tid) {
   const auto id = static_cast<pid_t>(tid);
   if (id != static_cast<pid_t>(process)) return false;
-  const Result<std::string> text = ReadProcFile(fmt::format("/proc/{}/task/{}/stat", id, id));
-  if (!text) return false;
-  const Result<TaskStat> stat = ParseTaskStat(*text);
+  const Result<TaskStat> stat = ReadTaskStat(fmt::format("/proc/{}/task/{}", id, id));
   return stat && stat->state == 'Z';
 }
 
@@ -199,16 +196,14 @@ Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
   const auto id = static_cast<pid_t>(tid);
   if (::ptrace(PTRACE_SEIZE, id, nullptr, nullptr) != 0) return FailErrno("PTRACE_SEIZE");
   pending_.push_back({.process = process, .tid = tid, .since = now, .client = &client});
-  if (pending_.size() == 1) {
-    page_.holding_since.store(Count(now), std::memory_order_relaxed);
-    page_.pending_since.store(Count(now), std::memory_order_relaxed);
-  }
+  if (pending_.size() == 1) UpdatePage(now);
   // Fails only when the thread is dying: the event comes all the same.
   ::ptrace(PTRACE_INTERRUPT, id, nullptr, nullptr);
   return {};
 }
 
 void Tracer::AwaitStops(MonotonicTime until) {
+  if (pending_.empty()) return;
   const SystemClock clock;
   MonotonicTime spin_until = clock.Now() + kSpin;
   while (true) {

@@ -24,9 +24,6 @@ constexpr std::chrono::milliseconds kLongestAttachPause{500};
 // A table of a large library takes a tenth of a second to compile.
 constexpr std::chrono::seconds kLongestWaitForTables{2};
 constexpr std::size_t kMaxWaitingBytes = 32u << 20;
-// Stack copied of a thread not seen before, and at most.
-constexpr std::uint64_t kFirstCopy = 64u << 10;
-constexpr std::uint64_t kMaxCopy = 1u << 20;
 
 std::string TaskPath(Pid pid, Tid tid, std::string_view file) {
   return fmt::format("/proc/{}/task/{}/{}", static_cast<pid_t>(pid), static_cast<pid_t>(tid), file);
@@ -41,12 +38,17 @@ ProcessSampler::Thread::Thread(Pid pid, Tid thread_id, InnerTid inner)
       schedstat(TaskPath(pid, thread_id, "schedstat")),
       syscall(TaskPath(pid, thread_id, "syscall")) {}
 
+void ProcessSampler::Thread::CloseFiles() {
+  stat.Close();
+  schedstat.Close();
+  syscall.Close();
+}
+
 ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
     : pid_(pid),
       context_(context),
       process_(std::make_unique<LiveProcess>(pid)),
       born_(SystemClock().Now()) {
-  context_.scratch.resize(kMaxCopy + kFirstCopy);
   if (::clock_getcpuclockid(static_cast<pid_t>(pid), &clock_id_) == 0 && ReadClock() &&
       !context.count_from_birth) {
     clock_base_ = clock_;
@@ -92,9 +94,7 @@ bool ProcessSampler::Tick(MonotonicTime now, WallTime wall) {
     if (look == Look::kActive) thread.last_active = now;
     if (thread.hot && now - thread.last_active > kCoolDown) {
       thread.hot = false;
-      thread.stat.Close();
-      thread.schedstat.Close();
-      thread.syscall.Close();
+      thread.CloseFiles();
     }
     ++place;
   }
@@ -119,8 +119,7 @@ void ProcessSampler::LookAtColdThreads(MonotonicTime now, WallTime wall) {
       thread.hot = true;
       thread.last_active = now;
     } else {
-      thread.stat.Close();
-      thread.schedstat.Close();
+      thread.CloseFiles();
     }
     ++place;
   }
@@ -140,7 +139,7 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   const Result<std::string_view> stat_text = thread.stat.Read(buffer);
   if (!stat_text) return Look::kGone;
   const Result<TaskStat> stat = ParseTaskStat(*stat_text);
-  if (!stat || stat->state == 'Z' || stat->state == 'X') return Look::kGone;
+  if (!stat || stat->HasEnded()) return Look::kGone;
   Nanoseconds growth = sched->run - thread.last.run;
   if (first && !context_.count_from_birth && now - born_ < kCoolDown) growth = Nanoseconds(0);
   thread.last = *sched;
@@ -248,23 +247,20 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   snapshot.content.is_of_sleeper = true;
   snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
   snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
-  CopyStack(thread, snapshot.content.registers, snapshot.content);
-  KeepCopy(snapshot.content);
+  context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
+  context_.copier.Keep(snapshot.content);
   // Only if it did not run meanwhile is this one stack.
   const Result<std::string_view> again = thread.schedstat.Read(buffer);
   const Result<SchedStat> sched = again ? ParseSchedStat(*again) : Fail(Errc::kGone, "ended");
   if (!sched || *sched != thread.last) return;
   StackExtent extent;
   const StackOutcome outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
-  if (outcome == StackOutcome::kStack) {
-    thread.stack_is_steady = extent.end == thread.stack_end;
-    thread.stack_end = extent.end;
+  const bool was_cut = outcome == StackOutcome::kTruncated;
+  if (outcome == StackOutcome::kStack || (was_cut && thread.stack.copies_all())) {
     AddSleeper(thread, (*call)->number, now);
-  } else if (outcome == StackOutcome::kTruncated && !thread.copy_all) {
-    thread.stack_is_steady = false;
-    thread.copy_all = true;
-  } else if (outcome == StackOutcome::kTruncated) {
-    AddSleeper(thread, (*call)->number, now);
+  }
+  if (outcome == StackOutcome::kStack || was_cut) {
+    thread.stack.Learn(extent, was_cut);
   } else if (outcome == StackOutcome::kIncomplete && thread.blip && thread.blocked == **call) {
     // It ran for a moment, since we stopped it, and sleeps where it slept.
     thread.blip = false;
@@ -343,7 +339,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   snapshot.asked = thread.asked;
   if (thread.asked_asleep) snapshot.blocked_in = thread.blocked.number;
   snapshot.content.registers = registers;
-  CopyStack(thread, registers, snapshot.content);
+  context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
   spy_->CopyMore(snapshot.content);
 }
 
@@ -370,7 +366,7 @@ void ProcessSampler::OnReleased(Tid tid) {
     }
     Finished(thread);
   } else {
-    KeepCopy(snapshots_.back().content);
+    context_.copier.Keep(snapshots_.back().content);
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
     if (std::ranges::find(context_.stopped, this) == context_.stopped.end()) {
       context_.stopped.push_back(this);
@@ -383,39 +379,6 @@ void ProcessSampler::OnGone(Tid tid) {
   if (found == threads_.end()) return;
   found->second.is_asked = false;
   Finished(found->second);
-}
-
-// Called with the thread stopped; KeepCopy follows when it runs again.
-void ProcessSampler::CopyStack(const Thread& thread, const Registers& registers,
-                               ThreadSnapshot& snapshot) {
-  const std::uint64_t start = registers.sp() - ThreadSnapshot::kRedZone;
-  std::uint64_t size = thread.copy_all ? kMaxCopy : kFirstCopy;
-  if (thread.stack_is_steady && thread.stack_end > start && thread.stack_end - start <= kMaxCopy) {
-    size = thread.stack_end - start;
-  }
-  const auto copy = [&](std::uint64_t from, std::uint64_t count, std::span<std::byte> to,
-                        std::size_t index) {
-    snapshot.stacks[index].start = from;
-    const auto got = process_->memory().ReadSome(RemoteAddress(from), to.first(count));
-    copied_[index] = got.value_or(0);
-    snapshot.stacks[index].is_whole = copied_[index] < count;
-  };
-  const std::span<std::byte> scratch(context_.scratch);
-  copied_ = {};
-  copy(start, size, scratch.first(kMaxCopy), 0);
-  const std::uint64_t own = thread.own_stack_end;
-  if (own > kFirstCopy && (start > own || own - start > kMaxCopy)) {
-    copy(own - kFirstCopy, kFirstCopy, scratch.last(kFirstCopy), 1);
-  }
-}
-
-void ProcessSampler::KeepCopy(ThreadSnapshot& snapshot) {
-  const std::span<const std::byte> scratch(context_.scratch);
-  const auto first = scratch.first(copied_[0]);
-  snapshot.stacks[0].bytes.assign(first.begin(), first.end());
-  if (copied_[1] == 0) return;  // or a spy has copied it
-  const auto second = scratch.last(kFirstCopy).first(copied_[1]);
-  snapshot.stacks[1].bytes.assign(second.begin(), second.end());
 }
 
 void ProcessSampler::TakeStopped(MonotonicTime now) {
@@ -442,15 +405,7 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   if (found == threads_.end()) return true;
   Thread& thread = found->second;
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
-    // A thread of Go's runs on ever other stacks.
-    thread.stack_is_steady = extent.end != 0 && extent.end == thread.stack_end;
-    if (extent.end != 0) {
-      thread.stack_end = extent.end;
-      if (extent.changed_stack) thread.own_stack_end = extent.end;
-    } else if (extent.changed_stack) {
-      thread.own_stack_end = thread.stack_end;  // where it went to was not copied
-    }
-    thread.copy_all = outcome == StackOutcome::kTruncated;
+    thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
     if (snapshot.blocked_in) {
       AddSleeper(thread, *snapshot.blocked_in, snapshot.asked);
     } else {

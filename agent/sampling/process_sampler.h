@@ -4,7 +4,6 @@
 
 #include <time.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +23,7 @@
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
 #include "agent/sampling/cpu_weights.h"
+#include "agent/sampling/stack_copy.h"
 #include "spies/spy.h"
 
 namespace agent {
@@ -52,8 +52,7 @@ struct SamplingContext {
 
   /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).
   std::vector<ProcessSampler*> stopped;
-  /// What is copied of a stopped thread: no memory is asked for while it stands still.
-  std::vector<std::byte> scratch;
+  StackCopier copier;
   std::size_t waiting_bytes = 0;  ///< Of snapshots that wait for what is needed to read them.
 
   FunctionTable* functions = nullptr;
@@ -91,6 +90,7 @@ class ProcessSampler final : private StopClient {
  private:
   struct Thread {
     Thread(Pid pid, Tid thread_id, InnerTid inner);
+    void CloseFiles();
     Tid tid;
     InnerTid inner_tid;
     ProcFile stat;
@@ -105,22 +105,19 @@ class ProcessSampler final : private StopClient {
     // Of samples that need a stop:
     std::size_t unfinished = 0;  // asked for, and not in the window yet
     MonotonicTime asked;
-    WallTime asked_at;                  // when the stop under way was asked for
-    Nanoseconds unclaimed{0};           // growth that waits for these samples
-    std::uint64_t stack_end = 0;        // of the last stack that was whole
-    std::uint64_t own_stack_end = 0;    // of its own stack, when it has been on another one
+    WallTime asked_at;         // when the stop under way was asked for
+    Nanoseconds unclaimed{0};  // growth that waits for these samples
+    StackGuess stack;
     BlockedCall blocked;                // where it slept then
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
     bool looked_at = false;
     bool was_running = true;  // not proven to be off CPU at the last look
     bool hot = true;
-    bool name_stopped = false;     // its code is freed too soon to be named afterwards
-    bool is_asked = false;         // a stop is under way
-    bool stack_is_steady = false;  // the last two ended there
-    bool asked_asleep = false;     // the stop under way is of a sleeper
-    bool blip = false;             // such a stop makes it run for a moment
-    bool copy_all = false;         // the last copy was cut
+    bool name_stopped = false;  // its code is freed too soon to be named afterwards
+    bool is_asked = false;      // a stop is under way
+    bool asked_asleep = false;  // the stop under way is of a sleeper
+    bool blip = false;          // such a stop makes it run for a moment
   };
   struct Snapshot {
     Tid tid{};
@@ -145,8 +142,6 @@ class ProcessSampler final : private StopClient {
   void OnStopped(Tid tid, const Registers& registers) override;
   void OnReleased(Tid tid) override;
   void OnGone(Tid tid) override;
-  void CopyStack(const Thread& thread, const Registers& registers, ThreadSnapshot& snapshot);
-  void KeepCopy(ThreadSnapshot& snapshot);
   bool ReadSnapshot(Snapshot& snapshot, MonotonicTime now);
   void Finished(Thread& thread);
   void ForgetSnapshots();
@@ -183,8 +178,6 @@ class ProcessSampler final : private StopClient {
   Stack stack_;                                             // of the sample under way
   StackOutcome stopped_outcome_ = StackOutcome::kNoFrames;  // of the thread that stands still
   std::vector<Snapshot> snapshots_;
-  // Of what the scratch memory holds, for the first and the second stack.
-  std::array<std::size_t, 2> copied_{};
 };
 
 }  // namespace agent

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/sampling/process_tree.h"
 
-#include <dirent.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <memory>
 #include <utility>
+
+#include "agent/base/parse_number.h"
+#include "agent/process/task_stat.h"
 
 namespace agent {
 namespace {
@@ -17,12 +17,6 @@ constexpr int kMaxExamined = 256;  // newborn tasks a call: 5 ms at most
 constexpr int kTriesForMissing = 5;
 // Catches what the look at newborn tasks could miss: a child whose parent was not known yet.
 constexpr std::chrono::seconds kFullLook{2};
-
-template <typename T>
-bool ParseWhole(std::string_view text, T* value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 // The last word of the line "name:\t...".
 std::string_view LastWord(std::string_view text, std::string_view name) {
@@ -34,21 +28,6 @@ std::string_view LastWord(std::string_view text, std::string_view name) {
   return line.substr(line.find_last_of("\t ") + 1);
 }
 
-// The names in a directory that are numbers.
-std::vector<pid_t> NumbersIn(const std::string& path) {
-  struct Close {
-    void operator()(DIR* directory) const { ::closedir(directory); }
-  };
-  std::vector<pid_t> numbers;
-  const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
-  if (!directory) return numbers;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    pid_t number = 0;
-    if (ParseWhole(std::string_view(entry->d_name), &number)) numbers.push_back(number);
-  }
-  return numbers;
-}
-
 Result<TaskPlace> ReadTaskPlace(pid_t id) {
   AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
   return ParseTaskPlace(status);
@@ -57,19 +36,14 @@ Result<TaskPlace> ReadTaskPlace(pid_t id) {
 }  // namespace
 
 Result<TaskPlace> ParseTaskPlace(std::string_view status) {
-  pid_t process = 0;
-  pid_t parent = 0;
-  pid_t inner = 0;
-  if (!ParseWhole(LastWord(status, "\nTgid:"), &process) ||
-      !ParseWhole(LastWord(status, "\nPPid:"), &parent)) {
-    return Fail(Errc::kMalformed, "status without Tgid or PPid");
-  }
+  const auto process = ParseNumber<pid_t>(LastWord(status, "\nTgid:"));
+  const auto parent = ParseNumber<pid_t>(LastWord(status, "\nPPid:"));
+  if (!process || !parent) return Fail(Errc::kMalformed, "status without Tgid or PPid");
   // NSpid since Linux 4.1; the last one is that of the innermost namespace.
-  if (!ParseWhole(LastWord(status, "\nNSpid:"), &inner) &&
-      !ParseWhole(LastWord(status, "\nPid:"), &inner)) {
-    return Fail(Errc::kMalformed, "status without Pid");
-  }
-  return TaskPlace{Pid{process}, Pid{parent}, InnerTid{inner}};
+  auto inner = ParseNumber<pid_t>(LastWord(status, "\nNSpid:"));
+  if (!inner) inner = ParseNumber<pid_t>(LastWord(status, "\nPid:"));
+  if (!inner) return Fail(Errc::kMalformed, "status without Pid");
+  return TaskPlace{Pid{*process}, Pid{*parent}, InnerTid{*inner}};
 }
 
 ProcessTree::ProcessTree(Pid root, Pid adopter, bool follow_children)
@@ -81,9 +55,7 @@ std::optional<pid_t> ProcessTree::ReadNewestId() {
   if (!text) return std::nullopt;
   std::string_view line = *text;
   if (line.ends_with('\n')) line.remove_suffix(1);
-  pid_t newest = 0;
-  if (!ParseWhole(line.substr(line.find_last_of(' ') + 1), &newest)) return std::nullopt;
-  return newest;
+  return ParseNumber<pid_t>(line.substr(line.find_last_of(' ') + 1));
 }
 
 std::vector<ProcessTree::Task> ProcessTree::Threads(Pid process) {
@@ -119,6 +91,7 @@ void ProcessTree::LookAtAllChildren(std::vector<Task>& found) {
   if (!follow_children_) return;
   std::vector<Pid> parents(members_.begin(), members_.end());
   if (adopter_ != Pid{}) parents.push_back(adopter_);
+  std::unordered_set<Pid> unreaped;
   for (std::size_t i = 0; i < parents.size(); ++i) {
     // Only of the main thread: a child of another thread is found when it is born.
     const auto id = static_cast<pid_t>(parents[i]);
@@ -127,14 +100,23 @@ void ProcessTree::LookAtAllChildren(std::vector<Task>& found) {
     std::string_view rest = *text;
     while (!rest.empty()) {
       const std::size_t end = std::min(rest.find(' '), rest.size());
-      pid_t child = 0;
-      if (ParseWhole(rest.substr(0, end), &child) && !members_.contains(Pid{child})) {
-        AddMember(Pid{child}, found);
-        parents.push_back(Pid{child});
-      }
+      const auto child = ParseNumber<pid_t>(rest.substr(0, end));
       rest.remove_prefix(std::min(end + 1, rest.size()));
+      if (!child || members_.contains(Pid{*child})) continue;
+      if (ended_.contains(Pid{*child}) && !IsAlive(Pid{*child})) {
+        unreaped.insert(Pid{*child});
+        continue;
+      }
+      AddMember(Pid{*child}, found);
+      parents.push_back(Pid{*child});
     }
   }
+  ended_ = std::move(unreaped);
+}
+
+void ProcessTree::Forget(Pid process) {
+  members_.erase(process);
+  ended_.insert(process);
 }
 
 std::vector<ProcessTree::Task> ProcessTree::Update(MonotonicTime now) {

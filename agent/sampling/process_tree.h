@@ -43,8 +43,9 @@ class ProcessTree {
   std::vector<Task> Update(MonotonicTime now);
   /// The threads of one process, now.
   static std::vector<Task> Threads(Pid process);
-  /// A process has ended: its children are found through the adopter from now on.
-  void Forget(Pid process) { members_.erase(process); }
+  /// A process has ended: its children are found through the adopter from now on. Until it is
+  /// reaped it is still its parent's child, and not found again.
+  void Forget(Pid process);
 
  private:
   struct Missing {
@@ -59,6 +60,7 @@ class ProcessTree {
 
   ProcFile loadavg_{"/proc/loadavg"};
   std::unordered_set<Pid> members_;
+  std::unordered_set<Pid> ended_;  // forgotten, and perhaps not reaped yet
   Pid root_;
   Pid adopter_;
   bool follow_children_;

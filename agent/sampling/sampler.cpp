@@ -31,15 +31,6 @@ constexpr std::size_t kMaxWindowBytes = 16u << 20;
 constexpr Nanoseconds kLongestAwait = std::chrono::milliseconds(1);
 constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
 
-// A process that has ended and is not reaped yet has threads no more.
-bool IsAlive(Pid pid) {
-  const Result<std::string> text =
-      ReadProcFile(fmt::format("/proc/{}/stat", static_cast<pid_t>(pid)));
-  if (!text) return false;
-  const Result<TaskStat> stat = ParseTaskStat(*text);
-  return stat && stat->state != 'Z' && stat->state != 'X';
-}
-
 void PrepareThread() {
   // Half a period late would be 50 us late: the default slack.
   ::prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
@@ -192,12 +183,6 @@ bool Sampler::TakeOrder() {
 
 void Sampler::AddNewTasks(MonotonicTime now) {
   for (const ProcessTree::Task& task : tree_.Update(now)) {
-    // A process that has ended is still its parent's child until it is reaped: not to be counted
-    // anew.
-    if (ended_.contains(task.process)) {
-      if (!IsAlive(task.process)) continue;
-      ended_.erase(task.process);
-    }
     auto& process = processes_[task.process];
     if (!process) process = std::make_unique<ProcessSampler>(task.process, context_);
     process->AddThread(task.tid, task.inner_tid);
@@ -242,7 +227,6 @@ void Sampler::End(ProcessSampler& process) {
   process.AddWallTimes(clock_.Now());
   ended_cpu_ += process.End(clock_.WallNow());
   tree_.Forget(process.pid());
-  ended_.insert(process.pid());
 }
 
 void Sampler::CutWindow(bool last) {

@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -79,7 +78,6 @@ class Sampler {
   TickSchedule ticks_;
   UniqueFd child_signal_;  // signalfd for SIGCHLD
   std::unordered_map<Pid, std::unique_ptr<ProcessSampler>> processes_;
-  std::unordered_set<Pid> ended_;           // may be zombies still
   const Function* other_stacks_ = nullptr;  // the marker of folded stacks
   std::optional<MonotonicTime> first_sample_;
   MonotonicTime window_end_;

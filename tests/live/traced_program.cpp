@@ -97,10 +97,9 @@ bool TracedProgram::RunFor(int microseconds) {
 
 StackCopy CopyStack(Pid pid, std::uint64_t from, std::uint64_t size) {
   LiveMemory memory(pid);
-  StackCopy copy{.start = from, .bytes = std::vector<std::byte>(size), .is_whole = false};
+  StackCopy copy{.start = from, .bytes = std::vector<std::byte>(size)};
   const Result<std::size_t> got = memory.ReadSome(RemoteAddress(from), copy.bytes);
   copy.bytes.resize(got.value_or(0));
-  copy.is_whole = copy.bytes.size() < size;
   return copy;
 }
 

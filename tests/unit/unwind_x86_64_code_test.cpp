@@ -20,7 +20,7 @@ std::vector<std::byte> Code(std::initializer_list<unsigned> values) {
 TEST_CASE("stack copy: words at its edges") {
   ThreadSnapshot snapshot;
   CHECK_FALSE(snapshot.ReadWord(0));
-  snapshot.stacks[0] = {.start = 0x1000, .bytes = std::vector<std::byte>(24), .is_whole = false};
+  snapshot.stacks[0] = {.start = 0x1000, .bytes = std::vector<std::byte>(24)};
   snapshot.stacks[0].bytes[16] = std::byte{7};
   CHECK(snapshot.ReadWord(0x1000) == 0);
   CHECK(snapshot.ReadWord(0x1010) == 7);
@@ -32,7 +32,7 @@ TEST_CASE("stack copy: words at its edges") {
   CHECK_FALSE(snapshot.ReadWord(~std::uint64_t{0}));
   CHECK_FALSE(snapshot.ReadWord(~std::uint64_t{0} - 7));
   // Less than a word, and the second piece.
-  snapshot.stacks[1] = {.start = 0x9000, .bytes = std::vector<std::byte>(7), .is_whole = false};
+  snapshot.stacks[1] = {.start = 0x9000, .bytes = std::vector<std::byte>(7)};
   CHECK_FALSE(snapshot.ReadWord(0x9000));
   snapshot.stacks[1].bytes.resize(8);
   CHECK(snapshot.ReadWord(0x9000) == 0);
