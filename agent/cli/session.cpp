@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "agent/base/counted.h"
@@ -150,7 +151,10 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
       return 1;
     }
   }
-  const SamplerReport report = sampler.Run();
+  SamplerReport report;
+  // A thread of its own: as it ends the kernel lets go all that is still attached to it, however
+  // long the writing takes.
+  std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
   if (const Result<void> written = recorder.Finish(); !written) {
     LogError("the profile was not written: {}", written.error().Message());

@@ -37,8 +37,10 @@ bool MayAttachToStrangers() {
 }
 
 // Of a sampler that cannot be looked at: not runnable.
-SamplerCpu ReadSamplerCpu(Pid pid) {
-  const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(pid));
+SamplerCpu ReadSamplerCpu(Pid pid, const SharedPage& page) {
+  const std::string folder =
+      fmt::format("/proc/{}/task/{}", static_cast<pid_t>(pid),
+                  page.sampling_thread.load(std::memory_order_relaxed));
   const Result<TaskStat> stat = ReadTaskStat(folder);
   const Result<std::string> sched_text = ReadProcFile(folder + "/schedstat");
   if (!sched_text) return {};
@@ -128,7 +130,7 @@ MonotonicTime SupervisedSampler::Check(MonotonicTime now) {
   }
   if (!running()) return MonotonicTime::max();
   const Watchdog::Verdict verdict =
-      watchdog_.Look(page_, now, [this] { return ReadSamplerCpu(pid_); });
+      watchdog_.Look(page_, now, [this] { return ReadSamplerCpu(pid_, page_); });
   if (verdict.hung) Kill("hung while it held a thread and was killed");
   return verdict.next_look;
 }

@@ -3,6 +3,8 @@
 // design: keeper ── sampler ── launcher ── target.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -24,6 +26,8 @@ struct SharedPage {
   /// When the sampler last looked after its pending list (threads told to stop that missed their
   /// deadline); 0 when it is empty.
   std::atomic<std::int64_t> pending_since{0};
+  /// The thread that stops others; 0 before it has begun.
+  std::atomic<pid_t> sampling_thread{0};
   /// Samples read so far, and those of them that reached a file or a server: what a death of the
   /// sampler loses.
   std::atomic<std::uint64_t> samples_taken{0};

@@ -11,8 +11,10 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
+#include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
 
 namespace agent {
@@ -21,8 +23,14 @@ namespace {
 // A thread that runs stops within microseconds. One that has not by then waits for a CPU, or sleeps
 // in the kernel.
 constexpr std::chrono::milliseconds kOverdue{10};
+constexpr std::chrono::milliseconds kCheckPeriod{50};
 // Watching for a stop is quicker than going to sleep and being woken.
 constexpr std::chrono::microseconds kSpin{30};
+
+struct WaitStatus {
+  pid_t pid = 0;
+  int status = 0;
+};
 
 std::int64_t Count(MonotonicTime time) { return time.time_since_epoch().count(); }
 
@@ -97,13 +105,48 @@ void Detach(Tid tid, int signal) {
   ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal);
 }
 
-// A main thread that ended before the others of its process: the kernel does not say so until they
-// have ended too (wait(2) holds back a thread group's leader). It keeps no exec waiting.
-bool IsDeadLeader(Pid process, Tid tid) {
+// Whether the kernel will never say that it stopped or ended: a main thread that ended before the
+// others of its process (wait(2) holds back a thread group's leader until they have ended too), or a
+// thread that has executed a program and is known by its process's id since.
+bool IsUnreported(Pid process, Tid tid) {
   const auto id = static_cast<pid_t>(tid);
-  if (id != static_cast<pid_t>(process)) return false;
-  const Result<TaskStat> stat = ReadTaskStat(fmt::format("/proc/{}/task/{}", id, id));
-  return stat && stat->state == 'Z';
+  const Result<TaskStat> stat =
+      ReadTaskStat(fmt::format("/proc/{}/task/{}", static_cast<pid_t>(process), id));
+  return !stat || (stat->HasEnded() && id == static_cast<pid_t>(process));
+}
+
+bool WaitNow(WaitStatus* event) {
+  event->pid = ::waitpid(-1, &event->status, __WALL | WNOHANG);
+  return event->pid > 0;
+}
+
+// Events that OnChild took out of the kernel's hands while we were in PTRACE_SEIZE. Of the sampling
+// thread only, and SIGCHLD is blocked wherever they are read.
+constexpr std::size_t kMaxReaped = 1024;
+std::array<WaitStatus, kMaxReaped> reaped;  // NOLINT: a signal handler has no other place
+std::size_t reaped_count = 0;               // NOLINT
+std::size_t reaped_taken = 0;               // NOLINT
+
+void OnChild(int) {
+  const int saved = errno;
+  while (reaped_count < kMaxReaped && WaitNow(&reaped[reaped_count])) ++reaped_count;
+  errno = saved;
+}
+
+// PTRACE_SEIZE waits while the process executes a program, and that waits until its other threads
+// are reaped, by us where we are attached to them. So children are reaped in the middle of the call:
+// the kernel restarts it (ERESTARTNOINTR in ptrace_attach).
+bool SeizeAndReap(pid_t tid) {
+  sigset_t set;
+  sigset_t before;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, &before);
+  const bool seized = ::ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) == 0;
+  const int error = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return seized;
 }
 
 // Until SIGCHLD comes or the time is over.
@@ -117,16 +160,36 @@ void WaitForChild(Nanoseconds at_most) {
 
 }  // namespace
 
-bool Tracer::NextEvent(Event* event) {
-  int status = 0;
-  const pid_t pid = ::waitpid(-1, &status, __WALL | WNOHANG);
-  if (pid <= 0) return false;
-  event->tid = Tid{pid};
-  event->stopped = WIFSTOPPED(status);
+struct Tracer::Event {
+  Tid tid{};
+  bool stopped = false;  // else the task has ended
+  int signal = 0;        // to be passed on
+
+  // The next one of any child or attached thread, if there is one now.
+  static bool Next(Event* event);
+};
+
+bool Tracer::Event::Next(Event* event) {
+  WaitStatus next;
+  if (reaped_taken < reaped_count) {
+    next = reaped[reaped_taken++];
+    if (reaped_taken == reaped_count) reaped_taken = reaped_count = 0;
+  } else if (!WaitNow(&next)) {
+    return false;
+  }
+  event->tid = Tid{next.pid};
+  event->stopped = WIFSTOPPED(next.status);
   // A stop without an event is the delivery of a signal; with PTRACE_EVENT_STOP it is ours or a
   // group stop, and detaching leaves the thread in the group stop.
-  event->signal = event->stopped && status >> 16 == 0 ? WSTOPSIG(status) : 0;
+  event->signal = event->stopped && next.status >> 16 == 0 ? WSTOPSIG(next.status) : 0;
   return true;
+}
+
+Tracer::Tracer(SharedPage& page) : page_(page) {
+  struct sigaction action{};
+  action.sa_handler = OnChild;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGCHLD, &action, nullptr);
 }
 
 void Tracer::Handle(const Event& event) {
@@ -173,28 +236,50 @@ void Tracer::UpdatePage(MonotonicTime now) {
 
 void Tracer::Collect() {
   Event event;
-  while (NextEvent(&event)) Handle(event);
-  if (!pending_.empty()) UpdatePage(SystemClock().Now());
+  while (Event::Next(&event)) Handle(event);
+  if (pending_.empty()) return;
+  const MonotonicTime now = SystemClock().Now();
+  DropUnreported(now);
+  UpdatePage(now);
+}
+
+// What would stay on the list for good.
+void Tracer::DropUnreported(MonotonicTime now) {
+  for (std::size_t i = 0; i < pending_.size(); ++i) {
+    Pending& pending = pending_[i];
+    if (now - std::max(pending.since, pending.checked) < kCheckPeriod) continue;
+    pending.checked = now;
+    if (!IsUnreported(pending.process, pending.tid)) continue;
+    const Pending dropped = pending;
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i--));
+    if (dropped.client != nullptr) dropped.client->OnGone(dropped.tid);
+  }
 }
 
 Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
-  const SystemClock clock;
-  const MonotonicTime now = clock.Now();
-  // While another thread of it is attached and does not stop, the process may be in exec and wait
-  // for us to reap that thread: PTRACE_SEIZE would then wait for the exec.
-  for (std::size_t i = 0; i < pending_.size(); ++i) {
-    const Pending pending = pending_[i];
-    const bool is_overdue = now - pending.since > kOverdue;
-    if (pending.process != process || (!is_overdue && pending.tid != tid)) continue;
-    if (!is_overdue || !IsDeadLeader(pending.process, pending.tid)) {
-      return Fail(Errc::kTimeout, "a thread of the process is about to stop");
-    }
-    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i--));
-    UpdatePage(now);
-    if (pending.client != nullptr) pending.client->OnGone(pending.tid);
+  const MonotonicTime now = SystemClock().Now();
+  if (std::ranges::find(pending_, tid, &Pending::tid) != pending_.end()) {
+    return Fail(Errc::kTimeout, "it has not stopped since it was last asked");
   }
   const auto id = static_cast<pid_t>(tid);
-  if (::ptrace(PTRACE_SEIZE, id, nullptr, nullptr) != 0) return FailErrno("PTRACE_SEIZE");
+  const auto seize = [&] {
+    return pending_.empty() ? ::ptrace(PTRACE_SEIZE, id, nullptr, nullptr) == 0 : SeizeAndReap(id);
+  };
+  bool seized = seize();
+  if (!seized && errno == EPERM) {
+    // The kernel says the same of a thread that has just ended, and of one that is attached already:
+    // to a debugger, or to us from before it executed this program.
+    AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
+    if (status.find("\nState:\tZ") != std::string::npos ||
+        status.find("\nState:\tX") != std::string::npos) {
+      return Fail(Errc::kGone, "the thread has ended");
+    }
+    if (status.find("\nTracerPid:\t0\n") == std::string::npos) {
+      return Fail(Errc::kTimeout, "another tracer holds the thread");
+    }
+    seized = seize();  // a main thread ended, and the thread that executes a program took its place
+  }
+  if (!seized) return FailErrno("PTRACE_SEIZE");
   pending_.push_back({.process = process, .tid = tid, .since = now, .client = &client});
   if (pending_.size() == 1) UpdatePage(now);
   // Fails only when the thread is dying: the event comes all the same.
@@ -209,7 +294,7 @@ void Tracer::AwaitStops(MonotonicTime until) {
   while (true) {
     Event event;
     bool came = false;
-    while (NextEvent(&event)) {
+    while (Event::Next(&event)) {
       Handle(event);
       came = true;
     }
@@ -223,7 +308,15 @@ void Tracer::AwaitStops(MonotonicTime until) {
     if (now >= until) break;
     if (now >= spin_until) WaitForChild(until - now);
   }
-  if (!pending_.empty()) UpdatePage(clock.Now());
+  if (pending_.empty()) return;
+  const MonotonicTime now = clock.Now();
+  DropUnreported(now);
+  UpdatePage(now);
+}
+
+void Tracer::LetGo() {
+  pending_.clear();
+  UpdatePage({});
 }
 
 void Tracer::Forget(const StopClient& client) {

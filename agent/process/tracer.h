@@ -27,19 +27,19 @@ class StopClient {
   virtual void OnGone(Tid tid) = 0;
 };
 
-/// Sampling thread only: ptrace belongs to the thread that attached. SIGCHLD must be blocked and at
-/// its default. Attaches for one stop and detaches at once, passing on the signal that reached the
+/// Sampling thread only: ptrace belongs to the thread that attached. SIGCHLD must be blocked in all
+/// threads; its handler is the tracer's. Attaches for one stop and detaches at once, passing on the signal that reached the
 /// thread meanwhile (PTRACE_SEIZE, never PTRACE_ATTACH or EXITKILL: if we die, the kernel lets the
 /// thread run on).
 class Tracer {
  public:
   /// `page` outlives the tracer; the keeper's watchdog reads it.
-  explicit Tracer(SharedPage& page) : page_(page) {}
+  explicit Tracer(SharedPage& page);
 
   /// Asks for a stop without waiting for it; several threads may be asked one behind another.
   /// `client` is told when it comes, however late, in AwaitStops or Collect: a thread in the run
   /// queue stops when it gets a CPU, with the stack that it has now. kGone, kNotPermitted;
-  /// kTimeout: another thread of the process is overdue.
+  /// kTimeout: it was asked before and has not stopped, or another tracer has it.
   Result<void> Interrupt(Pid process, Tid tid, StopClient& client);
   /// Handles stops as they come, until all that were asked for have come, or `until`.
   void AwaitStops(MonotonicTime until);
@@ -48,6 +48,8 @@ class Tracer {
   /// Handles stops that have come by now, and reaps. Never blocks. To be called at SIGCHLD and each
   /// tick: until a dead attached thread is reaped, an exec of its process hangs.
   void Collect();
+  /// Forgets all that were asked for. Only right before the thread ends, which lets them go.
+  void LetGo();
   [[nodiscard]] bool HasPending() const { return !pending_.empty(); }
   [[nodiscard]] const PauseHistogram& pauses() const { return pauses_; }
 
@@ -57,15 +59,11 @@ class Tracer {
     Tid tid;
     MonotonicTime since;
     StopClient* client;  // null: let it go when it stops
+    MonotonicTime checked{};  // when it was last looked whether it can still stop
   };
-  struct Event {
-    Tid tid{};
-    bool stopped = false;  ///< Else the task has ended.
-    int signal = 0;        ///< To be passed on.
-  };
-  // The next event of any child or attached thread, if there is one now.
-  static bool NextEvent(Event* event);
+  struct Event;
   void Handle(const Event& event);
+  void DropUnreported(MonotonicTime now);
   void UpdatePage(MonotonicTime now);
 
   SharedPage& page_;

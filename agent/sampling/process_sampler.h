@@ -113,7 +113,7 @@ class ProcessSampler final : private StopClient {
     MonotonicTime wall_since;
     bool looked_at = false;
     bool was_running = true;  // not proven to be off CPU at the last look
-    bool hot = true;
+    bool hot = false;
     bool name_stopped = false;  // its code is freed too soon to be named afterwards
     bool is_asked = false;      // a stop is under way
     bool asked_asleep = false;  // the stop under way is of a sleeper
@@ -130,7 +130,9 @@ class ProcessSampler final : private StopClient {
   enum class Look { kIdle, kActive, kGone };
 
   Look LookAt(Thread& thread, MonotonicTime now, WallTime wall);
+  void LookAtHotThreads(MonotonicTime now, WallTime wall);
   void LookAtColdThreads(MonotonicTime now, WallTime wall);
+  void Heat(Thread& thread);
   void Claim(Thread& thread, Nanoseconds growth);
   void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
   void AddSample(Thread& thread, MonotonicTime since, WallTime wall);
@@ -161,9 +163,13 @@ class ProcessSampler final : private StopClient {
   std::unique_ptr<Spy> spy_;
   std::string comm_;
   std::unordered_map<Tid, Thread> threads_;
+  // Those that are looked at in each tick. What a tick costs grows with them, not with the threads
+  // that there are.
+  std::vector<Thread*> hot_threads_;
 
   clockid_t clock_id_ = 0;
   Nanoseconds clock_{0};  // the process's CPU time at the last look
+  MonotonicTime next_clock_;  // when to read it again
   Nanoseconds clock_base_{0};
   Nanoseconds claimed_{0};    // given to samples
   Nanoseconds cold_seen_{0};  // CPU time of all but the hot threads when they were last read

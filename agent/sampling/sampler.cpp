@@ -31,7 +31,9 @@ constexpr std::size_t kMaxWindowBytes = 16u << 20;
 constexpr Nanoseconds kLongestAwait = std::chrono::milliseconds(1);
 constexpr Nanoseconds kLongestSleepWithPending = std::chrono::milliseconds(100);
 
-void PrepareThread() {
+void PrepareThread(SharedPage& page) {
+  ::prctl(PR_SET_NAME, "agent-sampling");
+  page.sampling_thread.store(::gettid(), std::memory_order_relaxed);
   // Half a period late would be 50 us late: the default slack.
   ::prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
   // Refused without rights; then we take our turn as everybody does.
@@ -100,7 +102,7 @@ Result<void> Sampler::AttachFirst() {
 }
 
 SamplerReport Sampler::Run() {
-  PrepareThread();
+  PrepareThread(*start_.page);
   const MonotonicTime begin = clock_.Now();
   ticks_ = TickSchedule(begin, options_.period, std::random_device()());
   // Windows of different processes end at different times: a random part of the first one is left
@@ -126,6 +128,7 @@ SamplerReport Sampler::Run() {
   report.finish_ordered = clock_.Now();
   AwaitPending(report.finish_ordered + kLongestSleepWithPending);
   Finish();
+  tracer_.LetGo();
   report.pauses = tracer_.pauses();
   if (first_sample_) report.first_sample = *first_sample_ - begin;
   return report;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timed and paired figures. usage: run.py AGENT BUILD [REPEATS]
+"""Timed and paired figures. usage: run.py AGENT BUILD [python|native [REPEATS]]
 
 Prints, never judges: these are for people to read and to compare on a quiet machine.
 """
@@ -21,9 +21,11 @@ sys.path.insert(0, str(HERE.parent / "support"))
 os.environ.setdefault("AGENT_BINARY", sys.argv[1])
 os.environ.setdefault("AGENT_BUILD", sys.argv[2])
 import agent_runs  # noqa: E402
+import native  # noqa: E402
 
 AGENT, BUILD = sys.argv[1], pathlib.Path(sys.argv[2])
-REPEATS = int(sys.argv[3]) if len(sys.argv) > 3 else 8
+PART = sys.argv[3] if len(sys.argv) > 3 else None
+REPEATS = int(sys.argv[4]) if len(sys.argv) > 4 else 8
 PROGRAMS = agent_runs.PROGRAMS
 
 
@@ -86,25 +88,33 @@ def first_sample(python):
     print(f"first sample after the start, 100 Hz: median {statistics.median(delays):.1f} ms, longest {max(delays):.1f} ms")
 
 
-def main():
+def python_part(folder):
     python = agent_runs.any_interpreter()
     print(f"interpreter {python}, agent {AGENT}")
+    path = f"{folder}/bench.pb.gz"
+    slowdown(python, path)
+    first_sample(python)
+    for rate in (100, 1000, 10000):
+        own_cost(python, rate, path)
+    run = agent_runs.Run([python, str(PROGRAMS / "spin.py"), "4"],
+                         ["--pyspy-blocking", "--sample-rate", "1000", "--log-level", "info"])
+    print("every thread stopped (--pyspy-blocking, 1000 Hz):",
+          next(line for line in run.stderr.splitlines() if "were stopped" in line).removeprefix("agent: "))
+    print("  longest gap that the program saw:", json.loads(run.stdout.splitlines()[-1])["longest_gap"])
+    target = subprocess.Popen([python, str(PROGRAMS / "shares.py"), "20"], stdout=subprocess.PIPE, text=True)
+    target.stdout.readline()
+    subprocess.run([str(BUILD / "bin" / "bench_stack_read"), str(target.pid)], check=True)
+    target.kill()
+    target.communicate()
+
+
+
+def main():
     with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/bench.pb.gz"
-        slowdown(python, path)
-        first_sample(python)
-        for rate in (100, 1000, 10000):
-            own_cost(python, rate, path)
-        run = agent_runs.Run([python, str(PROGRAMS / "spin.py"), "4"],
-                             ["--pyspy-blocking", "--sample-rate", "1000", "--log-level", "info"])
-        print("every thread stopped (--pyspy-blocking, 1000 Hz):",
-              next(line for line in run.stderr.splitlines() if "were stopped" in line).removeprefix("agent: "))
-        print("  longest gap that the program saw:", json.loads(run.stdout.splitlines()[-1])["longest_gap"])
-        target = subprocess.Popen([python, str(PROGRAMS / "shares.py"), "20"], stdout=subprocess.PIPE, text=True)
-        target.stdout.readline()
-        subprocess.run([str(BUILD / "bin" / "bench_stack_read"), str(target.pid)], check=True)
-        target.kill()
-        target.communicate()
+        if PART in (None, "python"):
+            python_part(folder)
+        if PART in (None, "native"):
+            native.main(folder, REPEATS)
 
 
 main()

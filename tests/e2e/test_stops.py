@@ -76,6 +76,23 @@ class Stops(unittest.TestCase):
         run, waited_ms = self.run_storm("vfork", 600)
         self.check_pauses(run, 100, waited_ms)
 
+    def test_storm_of_execs_by_any_thread(self):
+        """The kernel holds an exec, and all who attach to its thread, until the threads that it ends are reaped by us."""
+        for _ in range(3):
+            run = Run([str(BUILD / "bin" / "exec_storm"), "40", "3"], ["--sample-rate", "2000"])
+            self.assertEqual((run.status, run.stdout), (0, "done\n"), run.stderr)
+            self.assertNotRegex(run.stderr, "hung|not profiled")
+
+    def test_more_threads_than_processors(self):
+        """Who waits for a CPU keeps no other thread from being sampled, and who ends is no matter of permission."""
+        threads = 4 * os.cpu_count()
+        run = Run([str(BUILD / "bin" / "busy_threads"), str(threads), str(threads), "3"], ["--sample-rate", "500"])
+        self.assertEqual(run.status, 0, run.stderr)
+        self.assertNotRegex(run.stderr, "not stopped in time|not profiled")
+        run = Run([str(BUILD / "bin" / "busy_threads"), "500", "500", "1"], ["--sample-rate", "500"])
+        self.assertEqual(run.status, 0, run.stderr)
+        self.assertNotIn("not profiled", run.stderr)
+
     def stop_in_a_hold(self, run):
         """The sampler, by SIGSTOP while the program's thread stands still for it; None when it was not in time."""
         samplers = [p for p in launching.children_of(run.keeper) if p != run.launcher]

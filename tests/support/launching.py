@@ -45,9 +45,12 @@ def is_gone(pid):
 
 
 def cpu_wait(pid):
-    """Seconds that the main thread of `pid` has waited for a CPU so far; 0 when there is no such process."""
+    """Seconds that `pid` has waited for a CPU so far, its main thread or, in a sampler, the one that stops others; 0 when there
+    is no such process."""
     try:
-        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        tasks = list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+        task = next((task for task in tasks if (task / "comm").read_text() == "agent-sampling\n"), pathlib.Path(f"/proc/{pid}"))
+        return int((task / "schedstat").read_text().split()[1]) / 1e9
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "spies/unwind/unwind_table.h"
-
 #include <random>
 
 #include "agent/process/registers.h"
+#include "spies/unwind/unwind_table.h"
 #include "tests/support/catch.h"
 #include "tests/support/cfi_bytes.h"
 
