@@ -29,6 +29,7 @@ constexpr Nanoseconds kFirstRestartDelay = std::chrono::seconds(1);
 // SIGKILL does not end a process in an uninterruptible call; the program's status does not wait for
 // it.
 constexpr Nanoseconds kDeathTakes = std::chrono::milliseconds(500);
+constexpr Nanoseconds kMostStarved = std::chrono::seconds(4);
 
 // A new sampler is no ancestor of the program: Yama scope 1 wants the capability then.
 bool MayAttachToStrangers() {
@@ -47,6 +48,20 @@ SamplerCpu ReadSamplerCpu(Pid pid, const SharedPage& page) {
   const Result<SchedStat> sched = ParseSchedStat(*sched_text);
   if (!stat || !sched) return {};
   return {.runnable = stat->state == 'R', .run = sched->run};
+}
+
+// How long the thread of it that got a CPU most seldom has waited for one.
+Nanoseconds LongestCpuWait(Pid pid) {
+  const std::string folder = fmt::format("/proc/{}/task", static_cast<pid_t>(pid));
+  Nanoseconds longest{0};
+  for (const pid_t tid : NumbersIn(folder)) {
+    const Result<std::string> text = ReadProcFile(fmt::format("{}/{}/schedstat", folder, tid));
+    if (!text) continue;
+    if (const Result<SchedStat> sched = ParseSchedStat(*text)) {
+      longest = std::max(longest, sched->wait);
+    }
+  }
+  return longest;
 }
 
 std::string HowItEnded(int wait_status, std::string_view kill_reason) {
@@ -142,7 +157,9 @@ void SupervisedSampler::Kill(std::string_view reason) {
 
 void SupervisedSampler::Finish(std::int64_t tree_cpu_ns, Nanoseconds at_most) {
   const SystemClock clock;
-  const MonotonicTime deadline = clock.Now() + at_most;
+  const MonotonicTime in_time = clock.Now() + at_most;
+  MonotonicTime deadline = in_time;
+  const Nanoseconds waited_before = running() ? LongestCpuWait(pid_) : Nanoseconds(0);
   finishing_ = true;
   restart_due_.reset();
   if (running()) {
@@ -159,6 +176,9 @@ void SupervisedSampler::Finish(std::int64_t tree_cpu_ns, Nanoseconds at_most) {
     }
     if (now >= deadline + kDeathTakes) return;
     if (now >= deadline && !killed) {
+      // On a machine that is too busy it gets the time that it could not use.
+      deadline = in_time + std::min(LongestCpuWait(pid_) - waited_before, kMostStarved);
+      if (now < deadline) continue;
       Kill("did not finish in time and was killed");
       killed = true;
     }

@@ -26,6 +26,9 @@ namespace {
 constexpr Nanoseconds kSliceLength = std::chrono::milliseconds(100);
 // Within a window; past it the rarest stacks are folded.
 constexpr std::size_t kMaxWindowBytes = 16u << 20;
+// For the names of a window that grows; a copy of it is made on the sampling thread.
+constexpr Nanoseconds kFirstNameAhead = std::chrono::milliseconds(500);
+constexpr std::size_t kMaxNameAheadBytes = 2u << 20;
 // A thread that is about to stop is freed by SIGCHLD; the watchdog wants a sign of life more often
 // than once a second.
 constexpr Nanoseconds kLongestAwait = std::chrono::milliseconds(1);
@@ -111,6 +114,7 @@ SamplerReport Sampler::Run() {
   std::minstd_rand random(std::random_device{}());
   window_end_ = begin + Nanoseconds(static_cast<std::int64_t>(
                             static_cast<double>(options_.upload_interval.count()) * part(random)));
+  name_ahead_at_ = begin + kFirstNameAhead;
   run_end_ = options_.duration ? begin + *options_.duration : MonotonicTime::max();
   AddNewTasks(begin);
   if (start_.go >= 0) ::close(start_.go);  // the program may start
@@ -122,6 +126,10 @@ SamplerReport Sampler::Run() {
     context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
     BoundWindow();
     if (clock_.Now() >= window_end_) CutWindow(false);
+    if (clock_.Now() >= name_ahead_at_) {
+      name_ahead_at_ += name_ahead_at_ - begin;
+      NameAhead();
+    }
     if (start_.launcher == Pid{} && processes_.empty()) break;
   }
   SamplerReport report;
@@ -243,6 +251,11 @@ void Sampler::CutWindow(bool last) {
   for (auto& [pid, process] : processes_) process->FollowWindow(*window);
   window->Shrink(kMaxWindowBytes, other_stacks_);
   writer_.Hand(std::move(window));
+}
+
+void Sampler::NameAhead() {
+  if (context_.window->ApproximateBytes() > kMaxNameAheadBytes) return;
+  writer_.NameAhead(std::make_unique<const Profile>(*context_.window));
 }
 
 // A window that is full before its end.

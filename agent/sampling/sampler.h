@@ -64,6 +64,7 @@ class Sampler {
   void AddNewTasks(MonotonicTime now);
   void CutWindow(bool last);
   void BoundWindow();
+  void NameAhead();
   void NewWindow(WallTime start);
   void End(ProcessSampler& process);
   void Finish();
@@ -82,6 +83,7 @@ class Sampler {
   std::optional<MonotonicTime> first_sample_;
   MonotonicTime window_end_;
   MonotonicTime run_end_;
+  MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
   Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended
   std::int64_t tree_cpu_ns_ = -1;
   bool finishing_ = false;

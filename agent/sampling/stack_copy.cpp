@@ -52,7 +52,8 @@ void StackCopier::Keep(ThreadSnapshot& snapshot) {
   const std::span<const std::byte> scratch(scratch_);
   const auto first = scratch.first(copied_[0]);
   snapshot.stacks[0].bytes.assign(first.begin(), first.end());
-  if (copied_[1] == 0) return;  // or a spy has copied it
+  // A spy that has copied a second stack knows which one it is.
+  if (copied_[1] == 0 || !snapshot.stacks[1].bytes.empty()) return;
   const auto second = scratch.last(kFirstCopy).first(copied_[1]);
   snapshot.stacks[1].bytes.assign(second.begin(), second.end());
 }

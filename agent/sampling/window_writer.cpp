@@ -21,6 +21,14 @@ void WindowWriter::Hand(std::unique_ptr<Profile> window) {
   changed_.notify_one();
 }
 
+void WindowWriter::NameAhead(std::unique_ptr<const Profile> window) {
+  {
+    const std::lock_guard lock(mutex_);
+    ahead_ = std::move(window);
+  }
+  changed_.notify_one();
+}
+
 void WindowWriter::Finish() {
   if (!thread_.joinable()) return;
   {
@@ -34,12 +42,22 @@ void WindowWriter::Finish() {
 void WindowWriter::Run() {
   while (true) {
     std::unique_ptr<Profile> window;
+    std::unique_ptr<const Profile> ahead;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return finishing_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      window = std::move(queue_.front());
-      queue_.pop_front();
+      changed_.wait(lock, [this] { return finishing_ || !queue_.empty() || ahead_; });
+      if (!queue_.empty()) {
+        window = std::move(queue_.front());
+        queue_.pop_front();
+      } else if (finishing_) {
+        return;
+      } else {
+        ahead = std::move(ahead_);
+      }
+    }
+    if (ahead) {
+      static_cast<void>(symbolizer_.Name(*ahead));
+      continue;
     }
     window = symbolizer_.Name(*window);
     for (ProfileSink* sink : sinks_) sink->Write(*window);

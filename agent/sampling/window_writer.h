@@ -28,6 +28,9 @@ class WindowWriter {
   /// Whether there is room for one more; if not, the window goes on growing instead.
   [[nodiscard]] bool HasRoom();
   void Hand(std::unique_ptr<Profile> window);
+  /// Looks up the names of a window that is still growing, when there is nothing else to do, and
+  /// keeps nothing else of it: a program's end must not wait for the tables of a large file.
+  void NameAhead(std::unique_ptr<const Profile> window);
   /// Writes what is queued and ends the thread.
   void Finish();
 
@@ -39,6 +42,7 @@ class WindowWriter {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::unique_ptr<Profile>> queue_;
+  std::unique_ptr<const Profile> ahead_;
   bool finishing_ = false;
   std::thread thread_;
 };

@@ -3,7 +3,6 @@
 
 import bisect
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
+import golang
 from agent_runs import BUILD, PROGRAMS
 
 PROBE = BUILD / "bin" / "go_pclntab_probe"
@@ -22,19 +22,6 @@ FORMS = {
     "external": ["-ldflags=-linkmode=external"],
     "external pie, stripped": ["-buildmode=pie", "-ldflags=-linkmode=external -s -w"],
 }
-
-
-def find_go():
-    """All go commands: GO_BINARIES (paths, with colons between), PATH and Debian's folders."""
-    paths = os.environ.get("GO_BINARIES", "").split(":") + [shutil.which("go") or ""]
-    paths += [str(path) for path in sorted(pathlib.Path("/usr/lib").glob("go-*/bin/go"))]
-    found = {}
-    for path in paths:
-        if path and os.access(path, os.X_OK):
-            found.setdefault(os.path.realpath(path), path)
-    if not found:
-        raise unittest.SkipTest("no go in PATH or /usr/lib/go-*/bin")
-    return list(found.values())
 
 
 def short(name):
@@ -57,16 +44,14 @@ class GoPclntab(unittest.TestCase):
 
     def build(self, go, arguments):
         program = self.folder / "program"
-        env = dict(os.environ, GO111MODULE="off", GOTOOLCHAIN="local", GOFLAGS="", GOPATH=str(self.folder / "path"))
-        command = [go, "build", "-p", "2", "-o", program, *arguments, PROGRAMS / "go" / "inlines.go"]
-        run = subprocess.run(command, env=env, capture_output=True, text=True)
+        run = golang.build(go, PROGRAMS / "go" / "inlines.go", program, arguments)
         if run.returncode != 0 and "-linkmode=external" in " ".join(arguments) and shutil.which("gcc") is None:
             self.skipTest("no gcc to link with")
         self.assertEqual(run.returncode, 0, run.stderr)
         return program
 
     def check_names(self, arguments):
-        for go in find_go():
+        for go in golang.find():
             program = self.build(go, arguments)
             truth = json.loads(subprocess.run([program], capture_output=True, text=True, check=True).stdout)
             bias = truth["main"] - self.address_of_main(program)
@@ -117,7 +102,7 @@ class GoPclntab(unittest.TestCase):
     def test_stack_deltas_are_those_of_debug_frame(self):
         if shutil.which("readelf") is None:
             self.skipTest("no readelf")
-        for go in find_go():
+        for go in golang.find():
             program = self.build(go, [])
             true = self.debug_frame(program)
             starts = [start for start, _, _ in true]

@@ -9,15 +9,16 @@ import tempfile
 import unittest
 
 import agent_runs
+import golang
 from agent_runs import BUILD, PROGRAMS, Run
 
-SECONDS = 6
+SECONDS = int(os.environ.get("AGENT_SHARE_SECONDS", "5"))  # 10,000 samples, where 2 points are asked for, take 11
 MARKERS = ("[callers unknown]", "[stack cut]")
 
 
 class NativeShares(unittest.TestCase):
-    def run_truth(self, command):
-        run = Run(command, ["--sample-rate", "1000"])
+    def run_truth(self, command, flags=(), **options):
+        run = Run(command, ["--sample-rate", "1000", *flags], **options)
         self.assertEqual(run.status, 0, run.stderr)
         self.assertIsNotNone(run.profile, run.stderr)
         self.truth = run.truth()
@@ -125,14 +126,62 @@ class NativeShares(unittest.TestCase):
         )
         self.check_whole()
 
+    def check_go(self, source, arguments, program_arguments=(), names=None):
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            program = pathlib.Path(folder) / "program"
+            built = golang.build(golang.find()[0], PROGRAMS / "go" / source, program, arguments)
+            self.assertEqual(built.returncode, 0, built.stderr)
+            self.run_truth([str(program), str(SECONDS), *program_arguments])
+        self.check_shares({name: name for name in self.truth["functions"]} | (names or {}))
+        self.check_whole()
+
+    def test_go(self):
+        self.check_go("shares.go", [])
+        self.check_always("main.mix", ["main.mix", "main.checksum"])
+
+    def test_go_stripped(self):
+        self.check_go("shares.go", ["-ldflags=-s -w"], ["3"])
+        self.check_always("main.mix", ["main.mix", "main.checksum"])
+
+    def test_cgo(self):
+        if shutil.which("gcc") is None:
+            raise unittest.SkipTest("no gcc")
+        # Between a callback and the Go code that called C, the frames of C are not shown: they lie on a third stack.
+        self.check_go("cgo_shares.go", [], names={"c_call_back": "main.goCalledBack"})
+
     def test_node(self):
         node = shutil.which("node")
         if node is None:
             raise unittest.SkipTest("no node")
         self.run_truth([node, "--perf-basic-prof", str(PROGRAMS / "shares.js"), str(SECONDS)])
+        self.check_javascript()
+
+    def test_node_with_jitdump(self):
+        node = shutil.which("node")
+        if node is None:
+            raise unittest.SkipTest("no node")
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            self.run_truth([node, "--perf-prof", str(PROGRAMS / "shares.js"), str(SECONDS)], cwd=folder)
+            self.assertTrue(list(pathlib.Path(folder).glob("jit-*.dump")))
+        self.check_javascript()
+
+    def check_javascript(self):
         self.check_shares({"tokenize": "tokenize", "checksum": "checksum", "draw": "draw"})
         # Code of the JIT compiler is walked by frame pointers, which are not there in its first instructions.
         self.check_whole(most=0.01)
+
+    def test_wall(self):
+        """A second of a thread is a second of wall time, whether it computes or sleeps."""
+        threads, busy, seconds = 8, 1, 4
+        run = Run([str(BUILD / "bin" / "busy_threads"), str(threads), str(busy), str(seconds)], ["--wall"])
+        self.assertEqual(run.status, 0, run.stderr)
+        wall = run.profile.inclusive("wall")
+        expected = {"(anonymous namespace)::Busy(void*)": busy, "(anonymous namespace)::Sleeper(void*)": threads - busy, "main": 1}
+        for name, count in expected.items():
+            print(f"  {name}: {wall.get(name, 0) / 1e9:.2f} s of wall time, {count * seconds} s true")
+            self.assertAlmostEqual(wall.get(name, 0) / 1e9, count * seconds, delta=0.1 * count * seconds)
+        waits = run.profile.inclusive("wall")["futex [syscall]"] / 1e9
+        self.assertAlmostEqual(waits, (threads - busy) * seconds, delta=0.1 * threads * seconds)
 
 
 if __name__ == "__main__":

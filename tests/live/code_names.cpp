@@ -37,7 +37,7 @@ CodeNames::Symbols CodeNames::Read(const unwind::CodeFile& file) {
 std::string CodeNames::Of(const unwind::CodeRegion* region, std::uint64_t address) {
   if (region == nullptr) return fmt::format("[unmapped]+{:#x}", address);
   const std::string& path = region->module->path;
-  const std::string base = path.substr(path.rfind('/') + 1);
+  std::string base = path.substr(path.rfind('/') + 1);
   if (region->file == nullptr) return base;
   const auto [place, inserted] = files_.try_emplace(region->file);
   if (inserted) place->second = Read(*region->file);

@@ -29,7 +29,7 @@
 
 namespace {
 
-constexpr int kTimeout = 3;  // milliseconds
+constexpr long kTimeout = 3;  // milliseconds
 constexpr timespec kTimespec{0, kTimeout * 1'000'000};
 constexpr timeval kTimeval{0, kTimeout * 1'000};
 
@@ -71,7 +71,7 @@ int Listener() {
   // Abstract: of this process alone, and gone with it.
   std::snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "blocking-calls-%d",
                 ::getpid());
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+  if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
       ::listen(fd, 1) != 0) {
     std::abort();
   }

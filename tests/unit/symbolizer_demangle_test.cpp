@@ -73,7 +73,7 @@ TEST_CASE("Demangle: a name that unfolds exponentially stays as it is") {
   name += "S_IS0_S0_E";
   for (std::size_t i = 1; i < 30; ++i) {
     const std::string previous = std::string("S") + digits[i] + "_";
-    name += "S_I" + previous + previous + "E";
+    name.append("S_I").append(previous).append(previous).append("E");
   }
   CHECK(DemangleName(name, Demangle::kFull) == name);
 }

@@ -201,9 +201,9 @@ TEST_CASE("CFI: nonsense is left out") {
 
 TEST_CASE("CFI: truncated and altered sections") {
   Bytes section = UsualCie("zRS");
-  for (int i = 0; i < 4; ++i) {
-    section.Append(UsualFde(section.size(), kCodeStart + 0x100u * static_cast<unsigned>(i), 0x80,
-                            Bytes().List({0x41, 0x0e, 16})));
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    section.Append(
+        UsualFde(section.size(), kCodeStart + 0x100u * i, 0x80, Bytes().List({0x41, 0x0e, 16})));
   }
   REQUIRE(Read(section).fdes.size() == 4);
   const std::span<const std::byte> all(section.get());
