@@ -106,8 +106,8 @@ void Detach(Tid tid, int signal) {
 }
 
 // Whether the kernel will never say that it stopped or ended: a main thread that ended before the
-// others of its process (wait(2) holds back a thread group's leader until they have ended too), or a
-// thread that has executed a program and is known by its process's id since.
+// others of its process (wait(2) holds back a thread group's leader until they have ended too), or
+// a thread that has executed a program and is known by its process's id since.
 bool IsUnreported(Pid process, Tid tid) {
   const auto id = static_cast<pid_t>(tid);
   const Result<TaskStat> stat =
@@ -134,8 +134,8 @@ void OnChild(int) {
 }
 
 // PTRACE_SEIZE waits while the process executes a program, and that waits until its other threads
-// are reaped, by us where we are attached to them. So children are reaped in the middle of the call:
-// the kernel restarts it (ERESTARTNOINTR in ptrace_attach).
+// are reaped, by us where we are attached to them. So children are reaped in the middle of the
+// call: the kernel restarts it (ERESTARTNOINTR in ptrace_attach).
 bool SeizeAndReap(pid_t tid) {
   sigset_t set;
   sigset_t before;
@@ -267,8 +267,8 @@ Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
   };
   bool seized = seize();
   if (!seized && errno == EPERM) {
-    // The kernel says the same of a thread that has just ended, and of one that is attached already:
-    // to a debugger, or to us from before it executed this program.
+    // The kernel says the same of a thread that has just ended, and of one that is attached
+    // already: to a debugger, or to us from before it executed this program.
     AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
     if (status.find("\nState:\tZ") != std::string::npos ||
         status.find("\nState:\tX") != std::string::npos) {
@@ -280,7 +280,8 @@ Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
     seized = seize();  // a main thread ended, and the thread that executes a program took its place
   }
   if (!seized) return FailErrno("PTRACE_SEIZE");
-  pending_.push_back({.process = process, .tid = tid, .since = now, .client = &client});
+  pending_.push_back(
+      {.process = process, .tid = tid, .since = now, .client = &client, .checked = {}});
   if (pending_.size() == 1) UpdatePage(now);
   // Fails only when the thread is dying: the event comes all the same.
   ::ptrace(PTRACE_INTERRUPT, id, nullptr, nullptr);

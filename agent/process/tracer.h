@@ -28,9 +28,9 @@ class StopClient {
 };
 
 /// Sampling thread only: ptrace belongs to the thread that attached. SIGCHLD must be blocked in all
-/// threads; its handler is the tracer's. Attaches for one stop and detaches at once, passing on the signal that reached the
-/// thread meanwhile (PTRACE_SEIZE, never PTRACE_ATTACH or EXITKILL: if we die, the kernel lets the
-/// thread run on).
+/// threads; its handler is the tracer's. Attaches for one stop and detaches at once, passing on the
+/// signal that reached the thread meanwhile (PTRACE_SEIZE, never PTRACE_ATTACH or EXITKILL: if we
+/// die, the kernel lets the thread run on).
 class Tracer {
  public:
   /// `page` outlives the tracer; the keeper's watchdog reads it.
@@ -58,8 +58,8 @@ class Tracer {
     Pid process;
     Tid tid;
     MonotonicTime since;
-    StopClient* client;  // null: let it go when it stops
-    MonotonicTime checked{};  // when it was last looked whether it can still stop
+    StopClient* client;     // null: let it go when it stops
+    MonotonicTime checked;  // when it was last looked whether it can still stop
   };
   struct Event;
   void Handle(const Event& event);
