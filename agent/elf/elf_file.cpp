@@ -107,7 +107,10 @@ Result<ElfFile> ElfFile::Make(UniqueFd file, std::shared_ptr<const std::vector<s
   }
   ElfFile result(std::move(file), std::move(bytes), std::move(elf));
   GElf_Ehdr header;
-  if (::gelf_getehdr(result.elf_.get(), &header) != nullptr) result.machine_ = header.e_machine;
+  if (::gelf_getehdr(result.elf_.get(), &header) != nullptr) {
+    result.machine_ = header.e_machine;
+    result.entry_ = ElfAddress{header.e_entry};
+  }
   std::size_t count = 0;
   if (::elf_getphdrnum(result.elf_.get(), &count) != 0) {
     return Fail(Errc::kMalformed, "ELF file without program headers");

@@ -82,6 +82,7 @@ class ElfFile {
   /// The GNU build id, lower-case hex; "" when there is none.
   [[nodiscard]] std::string BuildId() const;
   [[nodiscard]] std::uint16_t machine() const { return machine_; }  ///< EM_X86_64, ...
+  [[nodiscard]] ElfAddress entry() const { return entry_; }         ///< e_entry
   /// libelf's own handle, for libdw; owned by this object.
   [[nodiscard]] Elf* handle() const { return elf_.get(); }
 
@@ -103,6 +104,7 @@ class ElfFile {
   std::shared_ptr<const std::vector<std::byte>> bytes_;
   std::unique_ptr<Elf, ElfEnd> elf_;
   std::uint16_t machine_ = 0;
+  ElfAddress entry_{};
   std::vector<ElfSegment> load_segments_;
 };
 

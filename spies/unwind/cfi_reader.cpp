@@ -158,6 +158,7 @@ CfiEntries ReadCfiEntries(std::span<const std::byte> section, std::uint64_t addr
   };
 
   while (reader.left() >= sizeof(std::uint32_t)) {
+    const std::size_t start = reader.position();
     std::uint64_t length = reader.Read<std::uint32_t>();
     // An entry of length zero ends the contribution of one linker input; others may follow.
     if (length == 0) continue;
@@ -203,6 +204,7 @@ CfiEntries ReadCfiEntries(std::span<const std::byte> section, std::uint64_t addr
       continue;
     }
     fde->cie = cie;
+    fde->offset = static_cast<std::uint32_t>(start);
     entries.fdes.push_back(*fde);
   }
   return entries;

@@ -24,7 +24,8 @@ struct Cie {
 struct Fde {
   std::uint64_t start = 0;
   std::uint64_t size = 0;
-  std::uint32_t cie = 0;  ///< Index into CfiEntries::cies.
+  std::uint32_t cie = 0;     ///< Index into CfiEntries::cies.
+  std::uint32_t offset = 0;  ///< Of the entry, in the section.
   std::span<const std::byte> instructions;
 };
 

@@ -10,6 +10,7 @@
 
 #include "agent/base/log.h"
 #include "agent/process/registers.h"
+#include "spies/unwind/code_scan.h"
 
 namespace agent::unwind {
 namespace {
@@ -84,6 +85,7 @@ CodeTables MakeTables(const CodeFile& file) {
     LogInfo("{} entries of the call frame information of {} make no sense",
             tables.frames.malformed(), path);
   }
+  if (!file.eh_frame_header()) tables.fdes = MakeFdeIndex(*elf);
   // What is made of it (GoRule, go_stacks.h) holds for these frames alone: others go by
   // .debug_frame and frame pointers.
   if (!kCallPushes) return tables;
@@ -93,6 +95,7 @@ CodeTables MakeTables(const CodeFile& file) {
   } else {
     LogInfo("the Go functions of {} are not known: {}", path, go.error().Message());
   }
+  if (!tables.go) tables.scanned = ScanCode(*elf, tables.frames);
   return tables;
 }
 

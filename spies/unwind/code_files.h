@@ -21,6 +21,7 @@
 #include "agent/elf/go_pclntab.h"
 #include "agent/process/target_process.h"
 #include "agent/profile/frame.h"
+#include "spies/unwind/eh_frame.h"
 #include "spies/unwind/go_rules.h"
 #include "spies/unwind/unwind_table.h"
 
@@ -29,7 +30,9 @@ namespace agent::unwind {
 /// What the unwinder knows of a file's code. Immutable.
 struct CodeTables {
   UnwindTable frames;
+  UnwindTable scanned;  ///< Of code that `frames` does not describe (ScanCode).
   std::optional<GoPclntab> go;
+  FdeIndex fdes;  ///< For libunwind, where the file has no .eh_frame_hdr.
 
   /// Go's own table first: .debug_frame knows nothing of stacks that are switched.
   [[nodiscard]] UnwindRule RuleAt(ElfAddress address) const {

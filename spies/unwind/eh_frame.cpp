@@ -3,14 +3,22 @@
 
 #include <elf.h>
 
+#include <algorithm>
+#include <limits>
 #include <optional>
-#include <span>
 #include <string_view>
+#include <utility>
 
 #include "agent/base/byte_reader.h"
+#include "spies/unwind/cfi_reader.h"
 
 namespace agent::unwind {
 namespace {
+
+struct LoadedEhFrame {
+  std::uint64_t address = 0;
+  std::vector<std::byte> bytes;
+};
 
 constexpr std::size_t kMaxEhFrame = std::size_t{1} << 30;
 
@@ -68,12 +76,33 @@ std::optional<LoadedEhFrame> EhFrameByScan(const ElfFile& elf) {
 
 }  // namespace
 
-LoadedEhFrame FindLoadedEhFrame(const ElfFile& elf) {
+EhFrame::EhFrame(const ElfFile& elf) {
+  if (const auto section = elf.ReadSection(".eh_frame")) {
+    address = static_cast<std::uint64_t>(section->address);
+    bytes = section->bytes;
+    return;
+  }
   auto found = EhFrameByHeader(elf);
   if (!found) found = EhFrameByScan(elf);
-  if (!found) return {};
-  found->bytes.resize(UpToTerminator(found->bytes).size());
-  return *std::move(found);
+  if (!found) return;
+  address = found->address;
+  owned = std::move(found->bytes);
+  bytes = UpToTerminator(owned);
+}
+
+FdeIndex MakeFdeIndex(const ElfFile& elf) {
+  const EhFrame frame(elf);
+  FdeIndex index{.base = frame.address, .entries = {}};
+  const CfiEntries entries = ReadCfiEntries(frame.bytes, frame.address, CfiFormat::kEhFrame);
+  for (const Fde& fde : entries.fdes) {
+    const auto distance = static_cast<std::int64_t>(fde.start - index.base);
+    constexpr std::int64_t kFarthest = std::numeric_limits<std::int32_t>::max();
+    if (distance < -kFarthest || distance > kFarthest) continue;
+    index.entries.push_back({.function = static_cast<std::int32_t>(distance),
+                             .fde = static_cast<std::int32_t>(fde.offset)});
+  }
+  std::ranges::sort(index.entries, {}, &FdeReference::function);
+  return index;
 }
 
 }  // namespace agent::unwind

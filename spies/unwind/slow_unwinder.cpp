@@ -4,6 +4,8 @@
 #include <libunwind.h>
 
 #include <array>
+#include <cstring>
+#include <span>
 
 // In the library, but in no header of 1.6 (perf uses it as well).
 extern "C" int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t space, unw_word_t ip,
@@ -26,6 +28,8 @@ struct EhFrameHeader {
   std::int32_t frame;
   std::uint32_t count;
 };
+// Where libunwind is told that an index of ours lies: no program has memory there.
+constexpr std::uint64_t kIndexAddress = 0xffff'8000'0000'0000;
 constexpr std::uint8_t kUdata4 = 0x03;
 constexpr std::uint8_t kDataRelSdata4 = 0x3b;
 
@@ -58,7 +62,8 @@ class SlowUnwinder::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  std::optional<Registers> Step(const ThreadSnapshot& snapshot, std::size_t count) {
+  std::optional<Registers> Step(const ThreadSnapshot& snapshot, std::size_t count,
+                                std::optional<std::uint64_t> sp) {
     if (unwind_space_ == nullptr) return std::nullopt;
     if (generation_ != space_.generation()) {
       generation_ = space_.generation();
@@ -70,6 +75,11 @@ class SlowUnwinder::Impl {
     unw_cursor_t cursor;
     if (::unw_init_remote(&cursor, unwind_space_, this) != 0) return std::nullopt;
     for (std::size_t i = 0; i < count; ++i) {
+      unw_word_t own_sp = 0;
+      if (sp && i + 1 == count &&
+          (::unw_get_reg(&cursor, UNW_REG_SP, &own_sp) != 0 || own_sp != *sp)) {
+        return std::nullopt;
+      }
       if (::unw_step(&cursor) <= 0) return std::nullopt;
     }
     Registers registers;
@@ -103,6 +113,7 @@ class SlowUnwinder::Impl {
     Impl& self = Self(argument);
     if (self.accesses_left_ == 0) return -UNW_EINVAL;
     --self.accesses_left_;
+    if (address >= kIndexAddress) return self.ReadIndex(address - kIndexAddress, value);
     if (const auto word = self.snapshot_->ReadWord(address)) {
       *value = *word;
       return 0;
@@ -123,23 +134,42 @@ class SlowUnwinder::Impl {
     Impl& self = Self(argument);
     const CodeRegion* region = self.space_.Find(ip);
     if (region == nullptr || region->file == nullptr) return -UNW_ENOINFO;
+    unw_dyn_info_t table{};
+    table.start_ip = region->start;
+    table.end_ip = region->end;
+    table.format = UNW_INFO_FORMAT_REMOTE_TABLE;
+    const auto search = [&] {
+      return UNW_OBJ(dwarf_search_unwind_table)(unwind_space, ip, &table, info, need_unwind_info,
+                                                argument);
+    };
     const auto header_address = region->file->eh_frame_header();
-    if (!header_address) return -UNW_ENOINFO;
+    if (!header_address) {
+      const CodeTables* tables = region->file->tables();
+      if (tables == nullptr || tables->fdes.entries.empty()) return -UNW_ENOINFO;
+      self.index_ = tables->fdes.entries;
+      table.u.rti.segbase = region->bias + tables->fdes.base;
+      table.u.rti.table_data = kIndexAddress;
+      table.u.rti.table_len = self.index_.size_bytes() / sizeof(unw_word_t);
+      return search();
+    }
     const std::uint64_t place = region->bias + static_cast<std::uint64_t>(*header_address);
     const auto header = self.memory_.ReadValue<EhFrameHeader>(RemoteAddress(place));
     if (!header || header->version != 1 || header->count_encoding != kUdata4 ||
         header->table_encoding != kDataRelSdata4) {
       return -UNW_ENOINFO;
     }
-    unw_dyn_info_t table{};
-    table.start_ip = region->start;
-    table.end_ip = region->end;
-    table.format = UNW_INFO_FORMAT_REMOTE_TABLE;
     table.u.rti.segbase = place;
     table.u.rti.table_data = place + sizeof(EhFrameHeader);
     table.u.rti.table_len = header->count * std::uint64_t{8} / sizeof(unw_word_t);
-    return UNW_OBJ(dwarf_search_unwind_table)(unwind_space, ip, &table, info, need_unwind_info,
-                                              argument);
+    return search();
+  }
+
+  // The entries of index_, as if they lay in memory like .eh_frame_hdr's.
+  int ReadIndex(std::uint64_t offset, unw_word_t* value) const {
+    if (offset % sizeof(unw_word_t) != 0 || offset >= index_.size_bytes()) return -UNW_EINVAL;
+    static_assert(sizeof(FdeReference) == sizeof(unw_word_t));
+    std::memcpy(value, &index_[offset / sizeof(FdeReference)], sizeof(*value));
+    return 0;
   }
 
   struct Word {
@@ -154,14 +184,16 @@ class SlowUnwinder::Impl {
   const ThreadSnapshot* snapshot_ = nullptr;
   std::array<Word, kHashSize> words_;
   std::size_t accesses_left_ = 0;
+  std::span<const FdeReference> index_;  // of the file that libunwind is searching
 };
 
 SlowUnwinder::SlowUnwinder(ProcessMemory& memory, const AddressSpace& space)
     : impl_(std::make_unique<Impl>(memory, space)) {}
 SlowUnwinder::~SlowUnwinder() = default;
 
-std::optional<Registers> SlowUnwinder::Step(const ThreadSnapshot& snapshot, std::size_t count) {
-  return impl_->Step(snapshot, count);
+std::optional<Registers> SlowUnwinder::Step(const ThreadSnapshot& snapshot, std::size_t count,
+                                            std::optional<std::uint64_t> sp) {
+  return impl_->Step(snapshot, count, sp);
 }
 
 }  // namespace agent::unwind

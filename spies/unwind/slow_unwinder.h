@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -23,8 +24,10 @@ class SlowUnwinder {
   SlowUnwinder& operator=(const SlowUnwinder&) = delete;
 
   /// The registers of the frame that is `count` frames above the leaf; nothing where libunwind does
-  /// not get that far.
-  std::optional<Registers> Step(const ThreadSnapshot& snapshot, std::size_t count);
+  /// not get that far or, if `sp` is given, comes there from another stack pointer: it has gone
+  /// another way then.
+  std::optional<Registers> Step(const ThreadSnapshot& snapshot, std::size_t count,
+                                std::optional<std::uint64_t> sp = std::nullopt);
 
  private:
   class Impl;

@@ -123,6 +123,9 @@ std::optional<std::int32_t> ParsePltExpression(std::span<const std::byte> expres
 class TableBuilder {
  public:
   Result<void> Add(const CfiEntries& entries);
+  void Add(std::span<const UnwindRow> rows) {
+    for (const UnwindRow& row : rows) EmitRule(row.start, row.rule);
+  }
   UnwindTable Finish() && { return std::move(table_); }
   void Begin(std::uint64_t base, std::uint64_t end) {
     table_.base_ = base;
@@ -480,15 +483,8 @@ Result<UnwindTable> UnwindTable::Compile(const ElfFile& elf) {
   }
   builder.Begin(low, high);
 
-  LoadedEhFrame loaded;
-  CfiEntries entries;
-  if (const auto section = elf.ReadSection(".eh_frame")) {
-    entries = ReadCfiEntries(section->bytes, static_cast<std::uint64_t>(section->address),
-                             CfiFormat::kEhFrame);
-  } else {
-    loaded = FindLoadedEhFrame(elf);
-    entries = ReadCfiEntries(loaded.bytes, loaded.address, CfiFormat::kEhFrame);
-  }
+  const EhFrame frame(elf);
+  CfiEntries entries = ReadCfiEntries(frame.bytes, frame.address, CfiFormat::kEhFrame);
   // Both may be there, for different functions: C code without unwind tables, built with -g.
   if (const auto section = elf.ReadSection(".debug_frame")) {
     const CfiEntries more = ReadCfiEntries(section->bytes, 0, CfiFormat::kDebugFrame);
@@ -501,6 +497,13 @@ Result<UnwindTable> UnwindTable::Compile(const ElfFile& elf) {
     entries.malformed += more.malformed;
   }
   AGENT_CHECK_OK(builder.Add(entries));
+  return std::move(builder).Finish();
+}
+
+UnwindTable UnwindTable::FromRows(std::span<const UnwindRow> rows) {
+  TableBuilder builder;
+  if (!rows.empty()) builder.Begin(rows.front().start, rows.back().start);
+  builder.Add(rows);
   return std::move(builder).Finish();
 }
 

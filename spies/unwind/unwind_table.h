@@ -14,12 +14,21 @@
 
 namespace agent::unwind {
 
+/// `rule` holds from `start` to the next row.
+struct UnwindRow {
+  std::uint64_t start = 0;
+  UnwindRule rule;
+};
+
 /// Immutable; may be read by several threads at once. 6 bytes a row.
 class UnwindTable {
  public:
   /// Compiles what the file has; an empty table when it has nothing. kLimit when it is too large,
   /// kMalformed never: entries that make no sense are left out and counted.
   static Result<UnwindTable> Compile(const ElfFile& elf);
+
+  /// Of rows made otherwise, sorted, all within 4 GiB.
+  static UnwindTable FromRows(std::span<const UnwindRow> rows);
 
   /// The rule at an instruction; kNone where the file says nothing.
   [[nodiscard]] const UnwindRule& Find(ElfAddress address) const;
@@ -31,8 +40,9 @@ class UnwindTable {
     return starts_.size() * (sizeof(std::uint32_t) + sizeof(std::uint16_t)) +
            rules_.size() * sizeof(UnwindRule);
   }
-  /// First address of row `i` (tests walk over the rows).
+  /// First address of row `i`.
   [[nodiscard]] ElfAddress RowStart(std::size_t i) const { return ElfAddress{base_ + starts_[i]}; }
+  [[nodiscard]] const UnwindRule& RowRule(std::size_t i) const { return rules_[rule_of_[i]]; }
 
  private:
   friend class TableBuilder;

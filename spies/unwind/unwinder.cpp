@@ -83,7 +83,8 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
     const std::uint64_t pc = cursor.registers.pc();
     Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
     // A signal return is where a handler returns to: it has no call before it.
-    if (!cursor.is_exact && (place == nullptr || place->rule.cfa == CfaKind::kNone)) {
+    if (!cursor.is_exact &&
+        (place == nullptr || place->rule.cfa == CfaKind::kNone || place->is_scanned)) {
       Place* exact = Lookup(pc, now);
       if (exact != nullptr && exact->ready &&
           (exact->rule.cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
@@ -110,8 +111,13 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
       if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
     } else {
       const bool was_exact = cursor.is_exact;
-      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, cursor)
+      const bool is_scanned = place->is_scanned;
+      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, place->is_in_file, cursor)
                                         : ByRule(snapshot, rule, cursor);
+      if (is_scanned && step == Step::kComplex) return result;
+      if (is_scanned && step == Step::kCaller && !IsAfterCall(cursor.registers.pc(), now)) {
+        return result;
+      }
       if (step == Step::kComplex) step = BySlowPath(snapshot, frames.size() - first - 1, cursor);
       // Go goes from one stack to another within a thread.
       const bool may_move = rule.cfa == CfaKind::kSwitched || rule.cfa == CfaKind::kResumed;
@@ -173,11 +179,19 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
            .module = region->module,
            .bias = region->bias,
            .rule = {}};
+  place.is_in_file = region->file != nullptr;
   if (region->file != nullptr) {
     const CodeTables* tables = region->file->tables();
     place.ready = tables != nullptr;
     if (place.ready && tables->go) runs_go_ = true;
-    if (place.ready) place.rule = tables->RuleAt(ElfAddress{address - region->bias});
+    if (place.ready) {
+      const ElfAddress in_file{address - region->bias};
+      place.rule = tables->RuleAt(in_file);
+      if (place.rule.cfa == CfaKind::kNone) {
+        place.rule = tables->scanned.Find(in_file);
+        place.is_scanned = place.rule.cfa != CfaKind::kNone;
+      }
+    }
   }
   return true;
 }
@@ -286,7 +300,9 @@ Unwinder::Step Unwinder::BySlowPath(const ThreadSnapshot& snapshot, std::size_t 
   cursor.slow_steps += frame + 1;
   if (snapshot.is_of_sleeper || cursor.slow_steps > kMaxSlowSteps) return Step::kComplex;
   if (!slow_) slow_ = std::make_unique<SlowUnwinder>(process_.memory(), space_);
-  const std::optional<Registers> registers = slow_->Step(snapshot, frame + 1);
+  const std::optional<Registers> registers = slow_->Step(
+      snapshot, frame + 1,
+      IsTracked(Numbers::kSp, cursor.known) ? std::optional(cursor.registers.sp()) : std::nullopt);
   if (!registers) return Step::kComplex;
   cursor.registers = *registers;
   cursor.registers.values[Numbers::kPc] = StripReturnAddress(registers->pc());
@@ -311,7 +327,7 @@ Unwinder::Step Unwinder::BySignalFrame(const ThreadSnapshot& snapshot, Cursor& c
 // Code that nothing describes: JIT compilers' and hand-written assembly. What is taken for a return
 // address must follow a call.
 Unwinder::Step Unwinder::WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now,
-                                     Cursor& cursor) {
+                                     bool is_in_file, Cursor& cursor) {
   Registers& registers = cursor.registers;
   const std::uint64_t sp = registers.sp();
   const std::uint64_t fp = registers.fp();
@@ -342,7 +358,9 @@ Unwinder::Step Unwinder::WithoutRule(const ThreadSnapshot& snapshot, MonotonicTi
       }
     } else {
       if (known == 0) return Step::kLost;
-      if (fp == 0) return Step::kRoot;  // what the ABI has a thread's first frame hold
+      // What the ABI has a thread's first frame hold. Where a file's functions clear it, ScanCode
+      // has seen that: elsewhere it is a number like others.
+      if (fp == 0) return kCallPushes && is_in_file ? Step::kLost : Step::kRoot;
       // Go on aarch64 has it one word below the stack pointer.
       constexpr std::uint64_t kBelow = kCallPushes ? 0 : sizeof(std::uint64_t);
       if (fp + kBelow < sp || fp + kBelow - sp > kMaxFrameSize || fp % sizeof(fp) != 0) {

@@ -61,6 +61,8 @@ class Unwinder {
     Check after_call = Check::kUnknown;     // what precedes it
     bool ready = false;
     bool came_later = false;
+    bool is_in_file = false;
+    bool is_scanned = false;   // the rule is ScanCode's
     std::uint64_t region = 0;  // its start
     const Module* module = nullptr;
     std::uint64_t bias = 0;
@@ -80,7 +82,8 @@ class Unwinder {
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
-  Step WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
+  Step WithoutRule(const ThreadSnapshot& snapshot, MonotonicTime now, bool is_in_file,
+                   Cursor& cursor);
   bool IsThreadStart(const ThreadSnapshot& snapshot);
   bool IsSignalReturnAt(Place& place);
   bool IsAfterCall(std::uint64_t address, MonotonicTime now);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "spies/unwind/code_scan.h"
 #include "tests/fuzz/target.h"
 
 using namespace agent;
@@ -16,6 +17,7 @@ AGENT_FUZZ_TARGET(unwind_table) {
   for (std::size_t i = 0; i < std::min(table->rows(), kMostRows); ++i) {
     (void)table->Find(table->RowStart(i));
   }
+  (void)unwind::ScanCode(*elf, *table).Find(ElfAddress{0});
   (void)table->Find(ElfAddress{0});
   (void)table->Find(ElfAddress{~std::uint64_t{0}});
 }

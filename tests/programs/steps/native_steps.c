@@ -238,7 +238,7 @@ __asm__(
     "ret\n"
     ".size AsmFramePointerLeave, .-AsmFramePointerLeave\n"
 
-    // Neither: nothing tells where its caller is.
+    // Neither: its instructions tell where its caller is.
     ".globl AsmNothing\n.type AsmNothing, @function\n"
     "AsmNothing:\n"
     "sub $24, %rsp\n"
