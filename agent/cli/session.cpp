@@ -92,7 +92,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .duration = settings.duration,
           .follow_children = settings.detect_subprocesses,
           .always_stop = settings.blocking,
-          .wall = settings.wall};
+          .wall = settings.wall,
+          .kernel = settings.kernel};
 }
 
 // A run that was begun by an earlier sampler, which died, has its file already.

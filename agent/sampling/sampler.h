@@ -29,6 +29,7 @@ struct SamplerOptions {
   bool follow_children = true;
   bool always_stop = false;
   bool wall = false;
+  bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
 };
 
 /// What a run came to, for its closing lines.
