@@ -8,6 +8,7 @@
 
 #include "symbolizer/dynamic_symbols.h"
 #include "symbolizer/plt_stubs.h"
+#include "symbolizer/range_table.h"
 #include "symbolizer/symbol_index.h"
 #include "tests/support/catch.h"
 #include "tests/support/symbol_files.h"
@@ -65,6 +66,27 @@ bool Has(const DynamicSymbols& table, std::string_view name) {
 }
 
 }  // namespace
+
+TEST_CASE("Range table: of ranges with one start the later added is found first") {
+  RangeTable<char> table;
+  table.Add(10, 14, 'a');
+  table.Add(10, 18, 'b');
+  table.Add(12, 13, 'c');
+  table.Seal();
+  const auto at = [&table](std::uint64_t address) {
+    std::string found;
+    table.Find(address, [&found](const RangeTable<char>::Entry& entry) {
+      found += entry.value;
+      return false;
+    });
+    return found;
+  };
+  CHECK(at(9).empty());
+  CHECK(at(10) == "ba");
+  CHECK(at(12) == "cba");
+  CHECK(at(14) == "b");
+  CHECK(at(18).empty());
+}
 
 TEST_CASE("Symbols: one with a size ends there, one without at the next or with its section") {
   const SymbolIndex index = IndexOf({Function(0x1000, 0x10, "sized"), Function(0x1100, 0, "asm"),
