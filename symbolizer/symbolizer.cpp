@@ -51,7 +51,6 @@ class Symbolizer::Impl {
   }
 
   std::unique_ptr<Profile> Name(const Profile& window) {
-    if (kept_.size() > kMaxKept) kept_.clear();
     const std::vector<Profile::Entry> entries = window.Entries();
     LookUpAll(window, entries);
     auto named = std::make_unique<Profile>(window.start(), window.slice_length());
@@ -68,10 +67,14 @@ class Symbolizer::Impl {
       named->Add(stack->second, named->InternThread(window.Thread(entry.key.thread)),
                  entry.key.kind, at, entry.value);
     }
-    for (const Place& place : transient_) kept_.erase(place);
-    transient_.clear();
+    ForgetTransient();
     CloseIdle();
     return named;
+  }
+
+  void LookUpAhead(const Profile& window) {
+    LookUpAll(window, window.Entries());
+    ForgetTransient();
   }
 
   [[nodiscard]] std::vector<UnnamedCode> unnamed() const {
@@ -103,6 +106,7 @@ class Symbolizer::Impl {
 
   // Address by address through one module after another: a unit's tables are read once.
   void LookUpAll(const Profile& window, const std::vector<Profile::Entry>& entries) {
+    if (kept_.size() > kMaxKept) kept_.clear();
     std::vector<Place> missing;
     for (const Profile::Entry& entry : entries) {
       for (const Frame& frame : window.StackFrames(entry.key.stack)) {
@@ -221,6 +225,11 @@ class Symbolizer::Impl {
     return stack;
   }
 
+  void ForgetTransient() {
+    for (const Place& place : transient_) kept_.erase(place);
+    transient_.clear();
+  }
+
   void CloseIdle() {
     for (auto& [module, open] : modules_) {
       if (open.names && ++open.idle_windows > kIdleWindows) open.names.reset();
@@ -247,6 +256,8 @@ void Symbolizer::AddModule(const Module* module, ModuleSource source) {
 }
 
 std::unique_ptr<Profile> Symbolizer::Name(const Profile& window) { return impl_->Name(window); }
+
+void Symbolizer::LookUpAhead(const Profile& window) { impl_->LookUpAhead(window); }
 
 std::vector<UnnamedCode> Symbolizer::unnamed() const { return impl_->unnamed(); }
 

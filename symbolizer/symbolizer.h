@@ -50,6 +50,8 @@ class Symbolizer {
   /// module and address; one with a name loses them, so that stacks add up. Frames that have a
   /// function pass unchanged. Functions live as long as the Symbolizer.
   std::unique_ptr<Profile> Name(const Profile& window);
+  /// Looks up what Name would have to for `window`, which is still growing, and keeps that only.
+  void LookUpAhead(const Profile& window);
   /// What had no name in all windows so far, the most samples first. For the thread that calls
   /// Name.
   [[nodiscard]] std::vector<UnnamedCode> unnamed() const;

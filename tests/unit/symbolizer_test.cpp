@@ -161,20 +161,26 @@ TEST_CASE("Symbolizer: why code with symbols, or with a perf map, has no name") 
   const TemporaryFolder folder;
   folder.Write("tmp/perf-7.map", "1000 10 f\n");
   const Module full = ModuleAt(SymbolFilePath("dwarf5"));
+  const Module symbols = ModuleAt(SymbolFilePath("mini.symbols"));  // and no DWARF
   const Module jit = ModuleAt("[anonymous code]");
   Symbolizer symbolizer(Demangle::kFull);
   symbolizer.AddModule(&full, SourceOf(full.path));
+  symbolizer.AddModule(&symbols, SourceOf(symbols.path));
   ModuleSource source;
   source.root = OpenRoot(folder.path());
   source.inner_pid = InnerTid{7};
   source.owner = ::getuid();
   symbolizer.AddModule(&jit, std::move(source));
-  (void)symbolizer.Name(WindowOf({{Unnamed(full, 1)}, {Unnamed(full, 2)}}));
+  // A look ahead counts addresses, no samples: those will come again.
+  symbolizer.LookUpAhead(WindowOf({{Unnamed(full, 1)}, {Unnamed(jit, 0x2000)}}));
+  (void)symbolizer.Name(WindowOf({{Unnamed(full, 1)}, {Unnamed(full, 2), Unnamed(symbols, 1)}}));
   for (int i = 0; i < 3; ++i) {
     (void)symbolizer.Name(WindowOf({{Unnamed(jit, 0x1004)}, {Unnamed(jit, 0x2000)}}));
   }
   const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
-  REQUIRE(unnamed.size() == 2);
+  REQUIRE(unnamed.size() == 3);
+  CHECK(unnamed[2].module == &symbols);
+  CHECK(unnamed[2].reason == UnnamedReason::kNoSymbol);
   CHECK(unnamed[0].module == &jit);
   CHECK(unnamed[0].reason == UnnamedReason::kNotInPerfMap);
   CHECK(unnamed[0].addresses == 1);
