@@ -85,7 +85,7 @@ class Sampler {
   MonotonicTime window_end_;
   MonotonicTime run_end_;
   MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
-  Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended
+  Nanoseconds ended_cpu_{0};     // in profiles, of processes that have ended
   std::int64_t tree_cpu_ns_ = -1;
   bool finishing_ = false;
 };
