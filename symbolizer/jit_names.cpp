@@ -93,6 +93,10 @@ void JitNames::ReadMore(Source& source, const UniqueFd& file, std::uint64_t size
   }
 }
 
+bool JitNames::empty() const {
+  return std::ranges::all_of(sources_, [](const Source& source) { return source.map.size() == 0; });
+}
+
 CodeMap::Found JitNames::Find(std::uint64_t address) const {
   for (const Source& source : sources_) {
     if (CodeMap::Found found = source.map.Find(address); found.code) return found;

@@ -26,6 +26,8 @@ class JitNames {
   /// Reads what the files have more than the last time.
   void Refresh();
   [[nodiscard]] CodeMap::Found Find(std::uint64_t address) const;
+  /// Whether no file was there, or none had a name.
+  [[nodiscard]] bool empty() const;
 
  private:
   struct Source {

@@ -51,14 +51,22 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
   auto symbols = std::make_unique<SymbolIndex>(code);
   symbols->Add(main.elf);
   if (debug) symbols->Add(debug->elf);
-  if (!HasSymtab(*main.elf) && (!debug || !HasSymtab(*debug->elf))) {
-    if (auto mini = ReadMiniDebugInfo(*main.elf)) symbols->Add(std::move(mini));
+  stripped_ = !HasSymtab(*main.elf) && (!debug || !HasSymtab(*debug->elf));
+  if (stripped_) {
+    if (auto mini = ReadMiniDebugInfo(*main.elf)) {
+      symbols->Add(std::move(mini));
+      stripped_ = false;
+    }
   }
   symbols->Seal();
 
-  if (auto go = GoNames::Open(*main.elf)) sources_.push_back(std::move(go));
+  if (auto go = GoNames::Open(*main.elf)) {
+    sources_.push_back(std::move(go));
+    stripped_ = false;
+  }
   if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files)) {
     sources_.push_back(std::move(dwarf));
+    stripped_ = false;
   }
   if (!symbols->empty()) sources_.push_back(std::move(symbols));
 }

@@ -21,11 +21,14 @@ class ModuleNames {
 
   /// False when the file itself could not be read.
   [[nodiscard]] bool readable() const { return readable_; }
+  /// Whether neither the file nor a debug file of it has more than the symbols that it exports.
+  [[nodiscard]] bool stripped() const { return stripped_; }
   /// As NameSource::Find, with every level named; empty when no name is known.
   [[nodiscard]] std::vector<NamedLevel> Find(ElfAddress address);
 
  private:
   bool readable_ = false;
+  bool stripped_ = true;
   /// Asked in this order; a later one fills in a name that an earlier one lacks.
   std::vector<std::unique_ptr<NameSource>> sources_;
 };

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
@@ -49,7 +51,6 @@ class Symbolizer::Impl {
   }
 
   std::unique_ptr<Profile> Name(const Profile& window) {
-    if (kept_.size() > kMaxKept) kept_.clear();
     const std::vector<Profile::Entry> entries = window.Entries();
     LookUpAll(window, entries);
     auto named = std::make_unique<Profile>(window.start(), window.slice_length());
@@ -61,17 +62,30 @@ class Symbolizer::Impl {
       const auto [stack, is_new] = stacks.try_emplace(entry.key.stack);
       if (is_new)
         stack->second = named->InternStack(NameStack(window.StackFrames(entry.key.stack)));
+      CountLeaf(window.StackFrames(entry.key.stack), entry.value.count);
       const WallTime at = window.start() + window.slice_length() * std::int64_t{entry.key.slice};
       named->Add(stack->second, named->InternThread(window.Thread(entry.key.thread)),
                  entry.key.kind, at, entry.value);
     }
-    for (const Place& place : transient_) kept_.erase(place);
-    transient_.clear();
+    ForgetTransient();
     CloseIdle();
     return named;
   }
 
-  [[nodiscard]] const UnnamedCounters& unnamed() const { return unnamed_; }
+  void LookUpAhead(const Profile& window) {
+    LookUpAll(window, window.Entries());
+    ForgetTransient();
+  }
+
+  [[nodiscard]] std::vector<UnnamedCode> unnamed() const {
+    std::vector<UnnamedCode> codes;
+    codes.reserve(unnamed_.size());
+    for (const auto& [key, code] : unnamed_) codes.push_back(code);
+    std::ranges::stable_sort(codes, [](const UnnamedCode& a, const UnnamedCode& b) {
+      return std::tie(a.samples, a.addresses) > std::tie(b.samples, b.addresses);
+    });
+    return codes;
+  }
 
  private:
   struct Open {
@@ -81,12 +95,18 @@ class Symbolizer::Impl {
     unsigned idle_windows = 0;
   };
 
+  struct Named {
+    std::vector<Frame> frames;
+    std::optional<UnnamedReason> unnamed;
+  };
+
   static bool IsUnnamed(const Frame& frame) {
     return frame.function == nullptr && frame.module != nullptr;
   }
 
   // Address by address through one module after another: a unit's tables are read once.
   void LookUpAll(const Profile& window, const std::vector<Profile::Entry>& entries) {
+    if (kept_.size() > kMaxKept) kept_.clear();
     std::vector<Place> missing;
     for (const Profile::Entry& entry : entries) {
       for (const Frame& frame : window.StackFrames(entry.key.stack)) {
@@ -127,39 +147,57 @@ class Symbolizer::Impl {
     return open;
   }
 
-  std::vector<Frame> LookUp(const Place& place, Open& open) {
-    std::vector<Frame> frames = open.jit ? LookUpJit(place, *open.jit) : LookUpFile(place, open);
-    if (!frames.empty()) return frames;
+  Named LookUp(const Place& place, Open& open) {
+    Named named = open.jit ? LookUpJit(place, *open.jit) : LookUpFile(place, open);
+    if (!named.unnamed) return named;
+    CountAddress(place, *named.unnamed, /*again=*/open.jit != nullptr);
     const std::string name = fmt::format("{}+{:#x}", BaseName(place.module->path), place.address);
-    frames.push_back({.function = functions_.Intern(name, place.module->path, 0),
-                      .line = 0,
-                      .inlined = false,
-                      .module = place.module,
-                      .address = place.address});
-    return frames;
+    named.frames.push_back({.function = functions_.Intern(name, place.module->path, 0),
+                            .line = 0,
+                            .inlined = false,
+                            .module = place.module,
+                            .address = place.address});
+    return named;
   }
 
-  std::vector<Frame> LookUpJit(const Place& place, const JitNames& jit) {
+  // Code without a file is looked up in each window: it counts the first time.
+  void CountAddress(const Place& place, UnnamedReason reason, bool again) {
+    if (again && (unnamed_jit_.size() >= kMaxKept || !unnamed_jit_.emplace(place, true).second)) {
+      return;
+    }
+    ++UnnamedOf(place.module, reason).addresses;
+  }
+
+  void CountLeaf(std::span<const Frame> frames, std::int64_t samples) {
+    if (frames.empty() || !IsUnnamed(frames.front())) return;
+    const Named& named = kept_.at({frames.front().module, frames.front().address});
+    if (named.unnamed) UnnamedOf(frames.front().module, *named.unnamed).samples += samples;
+  }
+
+  UnnamedCode& UnnamedOf(const Module* module, UnnamedReason reason) {
+    UnnamedCode& code = unnamed_[{module, reason}];
+    code.module = module;
+    code.reason = reason;
+    return code;
+  }
+
+  Named LookUpJit(const Place& place, const JitNames& jit) {
     const CodeMap::Found found = jit.Find(place.address);
     if (!found.code) {
-      // Code without a name is looked up in each window: counted the first time.
-      if (unnamed_jit_.size() < kMaxKept && unnamed_jit_.emplace(place, true).second) {
-        ++unnamed_.no_file;
-      }
-      return {};
+      return {{}, jit.empty() ? UnnamedReason::kNoPerfMap : UnnamedReason::kNotInPerfMap};
     }
     const JitCode& code = *found.code;
-    return {
-        {.function = functions_.Intern(code.name, code.file, code.start_line), .line = found.line}};
+    return {{{.function = functions_.Intern(code.name, code.file, code.start_line),
+              .line = found.line}},
+            std::nullopt};
   }
 
-  std::vector<Frame> LookUpFile(const Place& place, Open& open) {
-    if (!open.names || !open.names->readable()) {
-      ++unnamed_.unreadable;
-      return {};
-    }
+  Named LookUpFile(const Place& place, Open& open) {
+    if (!open.names || !open.names->readable()) return {{}, UnnamedReason::kUnreadable};
     const std::vector<NamedLevel> chain = open.names->Find(ElfAddress{place.address});
-    if (chain.empty()) ++unnamed_.no_symbols;
+    if (chain.empty()) {
+      return {{}, open.names->stripped() ? UnnamedReason::kStripped : UnnamedReason::kNoSymbol};
+    }
     std::vector<Frame> frames;
     frames.reserve(chain.size());
     for (const NamedLevel& level : chain) {
@@ -170,7 +208,7 @@ class Symbolizer::Impl {
                         .line = level.line,
                         .inlined = frames.size() + 1 < chain.size()});
     }
-    return frames;
+    return {std::move(frames), std::nullopt};
   }
 
   Stack NameStack(std::span<const Frame> frames) const {
@@ -181,10 +219,15 @@ class Symbolizer::Impl {
         stack.push_back(frame);
         continue;
       }
-      const std::vector<Frame>& named = kept_.at({frame.module, frame.address});
+      const std::vector<Frame>& named = kept_.at({frame.module, frame.address}).frames;
       stack.insert(stack.end(), named.begin(), named.end());
     }
     return stack;
+  }
+
+  void ForgetTransient() {
+    for (const Place& place : transient_) kept_.erase(place);
+    transient_.clear();
   }
 
   void CloseIdle() {
@@ -195,11 +238,11 @@ class Symbolizer::Impl {
 
   const Demangle demangle_;
   FunctionTable functions_;
-  std::unordered_map<Place, std::vector<Frame>, PlaceHash> kept_;
+  std::unordered_map<Place, Named, PlaceHash> kept_;
   std::vector<Place> transient_;  // of kept_: for this window only
   std::unordered_map<Place, bool, PlaceHash> unnamed_jit_;
   std::unordered_map<const Module*, Open> modules_;
-  UnnamedCounters unnamed_;
+  std::map<std::pair<const Module*, UnnamedReason>, UnnamedCode> unnamed_;
 
   std::mutex mutex_;  // for what follows
   std::unordered_map<const Module*, std::shared_ptr<const ModuleSource>> sources_;
@@ -214,6 +257,8 @@ void Symbolizer::AddModule(const Module* module, ModuleSource source) {
 
 std::unique_ptr<Profile> Symbolizer::Name(const Profile& window) { return impl_->Name(window); }
 
-const UnnamedCounters& Symbolizer::unnamed() const { return impl_->unnamed(); }
+void Symbolizer::LookUpAhead(const Profile& window) { impl_->LookUpAhead(window); }
+
+std::vector<UnnamedCode> Symbolizer::unnamed() const { return impl_->unnamed(); }
 
 }  // namespace agent

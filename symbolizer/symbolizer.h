@@ -14,16 +14,10 @@
 #include "agent/elf/elf_file.h"
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
+#include "agent/profile/unnamed.h"
 #include "symbolizer/demangle.h"
 
 namespace agent {
-
-/// Why an address has no name; each address counts once.
-struct UnnamedCounters {
-  std::uint64_t no_symbols = 0;  ///< The file has no symbol that covers the address.
-  std::uint64_t unreadable = 0;  ///< The file could not be opened or read.
-  std::uint64_t no_file = 0;     ///< Code in memory without a file, a perf map or a jitdump.
-};
 
 /// Where a module's names are to be looked for.
 struct ModuleSource {
@@ -56,8 +50,11 @@ class Symbolizer {
   /// module and address; one with a name loses them, so that stacks add up. Frames that have a
   /// function pass unchanged. Functions live as long as the Symbolizer.
   std::unique_ptr<Profile> Name(const Profile& window);
-  /// For the thread that calls Name.
-  [[nodiscard]] const UnnamedCounters& unnamed() const;
+  /// Looks up what Name would have to for `window`, which is still growing, and keeps that only.
+  void LookUpAhead(const Profile& window);
+  /// What had no name in all windows so far, the most samples first. For the thread that calls
+  /// Name.
+  [[nodiscard]] std::vector<UnnamedCode> unnamed() const;
 
  private:
   class Impl;

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
 #include "agent/report/summary.h"
+#include "agent/report/unnamed_report.h"
 #include "agent/sampling/process_tree.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
@@ -34,6 +37,9 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
+constexpr std::size_t kFunctionsInSummary = 15;
+// Of modules with unnamed code; each process has a module of its own for code without a file.
+constexpr std::size_t kMostUnnamedLines = 50;
 
 // Tells the watchdog which samples would survive the sampler's death: those of all windows but the
 // last.
@@ -92,7 +98,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .duration = settings.duration,
           .follow_children = settings.detect_subprocesses,
           .always_stop = settings.blocking,
-          .wall = settings.wall};
+          .wall = settings.wall,
+          .kernel = settings.kernel};
 }
 
 // A run that was begun by an earlier sampler, which died, has its file already.
@@ -108,6 +115,15 @@ void SayUpload(const UploadCounters& counters) {
   LogWarn("{} with {} did not reach the server, {} did: {}",
           Counted(counters.windows_lost, "profile"), Counted(counters.samples_lost, "sample"),
           counters.windows_sent, counters.last_error);
+}
+
+void SayUnnamed(std::span<const UnnamedCode> unnamed) {
+  for (const UnnamedCode& code : unnamed.first(std::min(unnamed.size(), kMostUnnamedLines))) {
+    LogDebug("{}", DescribeUnnamed(code));
+  }
+  if (unnamed.size() > kMostUnnamedLines) {
+    LogDebug("and {} more modules with code without a name", unnamed.size() - kMostUnnamedLines);
+  }
 }
 
 void WriteToStderr(std::string_view text) {
@@ -161,15 +177,17 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   }
   UploadCounters counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
+  const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
-      WriteToStderr(FormatSummary(*run));
+      WriteToStderr(FormatSummary(*run, kFunctionsInSummary, unnamed));
       if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
     }
     for (const std::string& line : LossLines(run->losses(), run->Total().count)) {
       LogWarn("{}", line);
     }
   }
+  SayUnnamed(unnamed);
   SayUpload(counters);
   if (report.first_sample) {
     LogInfo("the first sample was taken {} us after the start",

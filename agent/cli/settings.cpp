@@ -165,6 +165,12 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.wall);
            }},
+    Option{"kernel", "", "",
+           "With --wall: the kernel's functions that a sleeping thread is in; needs CAP_SYS_ADMIN",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.kernel);
+           }},
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",

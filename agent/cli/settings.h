@@ -30,6 +30,7 @@ struct Settings {
   LogLevel log_level = LogLevel::kWarn;
   bool no_logging = false;
   bool wall = false;
+  bool kernel = false;  ///< With `wall`.
   Demangle demangle = Demangle::kFull;
   bool blocking = false;
   bool detect_subprocesses = true;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/utf8.h"
+#include "agent/report/unnamed_report.h"
 
 namespace agent {
 namespace {
@@ -95,7 +96,8 @@ std::string Header(const Profile& profile, const SampleValue& total) {
 
 }  // namespace
 
-std::string FormatSummary(const Profile& profile, std::size_t max_functions) {
+std::string FormatSummary(const Profile& profile, std::size_t max_functions,
+                          std::span<const UnnamedCode> unnamed) {
   const SampleValue total = profile.Total();
   std::string text = Header(profile, total);
   const auto time = total.wall_ns > 0 ? &SampleValue::wall_ns : &SampleValue::cpu_ns;
@@ -118,6 +120,9 @@ std::string FormatSummary(const Profile& profile, std::size_t max_functions) {
   }
   if (costs.size() > max_functions) {
     text += fmt::format("    and {} more functions\n", costs.size() - max_functions);
+  }
+  if (const std::string line = UnnamedLine(unnamed, total.count); !line.empty()) {
+    text += "agent: " + Printable(line) + "\n";
   }
   return text;
 }

@@ -249,12 +249,13 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   const Result<std::optional<BlockedCall>> call = ParseBlockedCall(*text);
   thread.was_running = true;  // so that it is looked at again, until this has succeeded
   if (!call || !*call) return;
+  Stack kernel_frames = ReadKernelFrames(thread);
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
     if (spy_) static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
     if (stack_.empty())
       stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
-    AddSleeper(thread, (*call)->number, now);
+    AddSleeper(thread, (*call)->number, kernel_frames, now);
     return;
   }
   Snapshot snapshot;
@@ -267,14 +268,12 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
   context_.copier.Keep(snapshot.content);
   // Only if it did not run meanwhile is this one stack.
-  const Result<std::string_view> again = thread.schedstat.Read(buffer);
-  const Result<SchedStat> sched = again ? ParseSchedStat(*again) : Fail(Errc::kGone, "ended");
-  if (!sched || *sched != thread.last) return;
+  if (HasRun(thread)) return;
   StackExtent extent;
   const StackOutcome outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
   const bool was_cut = outcome == StackOutcome::kTruncated;
   if (outcome == StackOutcome::kStack || (was_cut && thread.stack.copies_all())) {
-    AddSleeper(thread, (*call)->number, now);
+    AddSleeper(thread, (*call)->number, kernel_frames, now);
   }
   if (outcome == StackOutcome::kStack || was_cut) {
     thread.stack.Learn(extent, was_cut);
@@ -287,17 +286,40 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
     thread.blip = true;
     thread.asked_asleep = true;
     thread.blocked = **call;
+    thread.kernel_frames = std::move(kernel_frames);
     AskForStop(thread, wall);
   }
 }
 
+bool ProcessSampler::HasRun(Thread& thread) const {
+  std::array<char, 256> buffer;  // NOLINT: Read fills it
+  const Result<std::string_view> text = thread.schedstat.Read(buffer);
+  const Result<SchedStat> sched = text ? ParseSchedStat(*text) : Fail(Errc::kGone, "ended");
+  return !sched || *sched != thread.last;
+}
+
+// What the thread sleeps in, as the kernel sees it.
+Stack ProcessSampler::ReadKernelFrames(Thread& thread) const {
+  Stack frames;
+  if (!context_.kernel_stacks) return frames;
+  const Result<std::vector<std::string>> names = context_.kernel_stacks->Read(pid_, thread.tid);
+  // Only if it did not run meanwhile are they of the sleep that the rest is of.
+  if (!names || HasRun(thread)) return frames;
+  for (const std::string& name : *names) {
+    frames.push_back({.function = context_.functions->Marker(fmt::format("{} [kernel]", name))});
+  }
+  return frames;
+}
+
 // stack_ is what the thread sleeps in.
-void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, MonotonicTime now) {
+void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames,
+                                MonotonicTime now) {
   const std::string_view name = SystemCallName(call);
   if (!name.empty()) {
     stack_.insert(stack_.begin(),
                   {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});
   }
+  stack_.insert(stack_.begin(), kernel_frames.begin(), kernel_frames.end());
   SetWallStack(thread, context_.window->InternStack(stack_), now);
   thread.was_running = false;
 }
@@ -344,7 +366,7 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
 void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   const auto found = threads_.find(tid);
   if (found == threads_.end() || !spy_) return;
-  const Thread& thread = found->second;
+  Thread& thread = found->second;
   if (!spy_->WantsSnapshots()) {
     stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
@@ -354,7 +376,10 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   snapshot.tid = tid;
   snapshot.at = thread.asked_at;
   snapshot.asked = thread.asked;
-  if (thread.asked_asleep) snapshot.blocked_in = thread.blocked.number;
+  if (thread.asked_asleep) {
+    snapshot.blocked_in = thread.blocked.number;
+    snapshot.kernel_frames = std::move(thread.kernel_frames);
+  }
   snapshot.content.registers = registers;
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
   spy_->CopyMore(snapshot.content);
@@ -424,7 +449,7 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
     thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
     if (snapshot.blocked_in) {
-      AddSleeper(thread, *snapshot.blocked_in, snapshot.asked);
+      AddSleeper(thread, *snapshot.blocked_in, snapshot.kernel_frames, snapshot.asked);
     } else {
       AddSample(thread, snapshot.asked, snapshot.at);
     }

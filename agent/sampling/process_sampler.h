@@ -15,6 +15,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/types.h"
 #include "agent/process/blocked_call.h"
+#include "agent/process/kernel_stack.h"
 #include "agent/process/live_process.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
@@ -42,6 +43,8 @@ struct SamplingContext {
   bool always_stop = false;
   /// Time that threads spend asleep is profiled as well.
   bool wall = false;
+  /// For the kernel's frames of sleepers; nothing: they are not asked for, or not shown to us.
+  std::optional<KernelStacks> kernel_stacks;
   /// Only then may a process between fork and exec be stopped: without it the kernel drops set-uid
   /// at exec under a tracer.
   bool has_ptrace_capability = false;
@@ -109,6 +112,7 @@ class ProcessSampler final : private StopClient {
     Nanoseconds unclaimed{0};  // growth that waits for these samples
     StackGuess stack;
     BlockedCall blocked;                // where it slept then
+    Stack kernel_frames;                // and where in the kernel
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
     bool looked_at = false;
@@ -125,6 +129,7 @@ class ProcessSampler final : private StopClient {
     WallTime at;
     MonotonicTime give_up;                   // when to do without what is not ready
     std::optional<std::int64_t> blocked_in;  // of a sleeper: its system call
+    Stack kernel_frames;                     // of a sleeper, leaf first
     ThreadSnapshot content;
   };
   enum class Look { kIdle, kActive, kGone };
@@ -137,7 +142,9 @@ class ProcessSampler final : private StopClient {
   void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
   void AddSample(Thread& thread, MonotonicTime since, WallTime wall);
   void TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall);
-  void AddSleeper(Thread& thread, std::int64_t call, MonotonicTime now);
+  void AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames, MonotonicTime now);
+  Stack ReadKernelFrames(Thread& thread) const;
+  bool HasRun(Thread& thread) const;
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);
   void AskForStop(Thread& thread, WallTime wall);
@@ -168,7 +175,7 @@ class ProcessSampler final : private StopClient {
   std::vector<Thread*> hot_threads_;
 
   clockid_t clock_id_ = 0;
-  Nanoseconds clock_{0};  // the process's CPU time at the last look
+  Nanoseconds clock_{0};      // the process's CPU time at the last look
   MonotonicTime next_clock_;  // when to read it again
   Nanoseconds clock_base_{0};
   Nanoseconds claimed_{0};    // given to samples

@@ -48,6 +48,23 @@ void PrepareThread(SharedPage& page) {
   }
 }
 
+// For --kernel: what cannot be had is said, once.
+std::optional<KernelStacks> OpenKernelStacks(bool wall) {
+  if (!wall) {
+    LogWarn(
+        "--kernel has no effect: the kernel shows its frames of threads that sleep; add --wall");
+    return std::nullopt;
+  }
+  Result<KernelStacks> stacks = KernelStacks::Open();
+  if (stacks) return *std::move(stacks);
+  LogWarn("--kernel has no effect: {}",
+          stacks.error().code == Errc::kNotPermitted
+              ? "the kernel does not show us its frames; run the agent as root, in a container add "
+                "the capability SYS_ADMIN (not in a user namespace)"
+              : "this kernel has no /proc/PID/stack (CONFIG_STACKTRACE)");
+  return std::nullopt;
+}
+
 }  // namespace
 
 Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
@@ -63,6 +80,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.page = start.page;
   context_.always_stop = options.always_stop;
   context_.wall = options.wall;
+  if (options.kernel) context_.kernel_stacks = OpenKernelStacks(options.wall);
   context_.functions = &functions;
   context_.has_ptrace_capability = HasPtraceCapability();
   context_.count_from_birth = start.launcher != Pid{} && !start.restarted;

@@ -29,6 +29,7 @@ struct SamplerOptions {
   bool follow_children = true;
   bool always_stop = false;
   bool wall = false;
+  bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
 };
 
 /// What a run came to, for its closing lines.
@@ -84,7 +85,7 @@ class Sampler {
   MonotonicTime window_end_;
   MonotonicTime run_end_;
   MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
-  Nanoseconds ended_cpu_{0};  // in profiles, of processes that have ended
+  Nanoseconds ended_cpu_{0};     // in profiles, of processes that have ended
   std::int64_t tree_cpu_ns_ = -1;
   bool finishing_ = false;
 };

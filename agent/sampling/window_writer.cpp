@@ -56,7 +56,7 @@ void WindowWriter::Run() {
       }
     }
     if (ahead) {
-      static_cast<void>(symbolizer_.Name(*ahead));
+      symbolizer_.LookUpAhead(*ahead);
       continue;
     }
     window = symbolizer_.Name(*window);

@@ -136,8 +136,9 @@ int main(int argc, char** argv) {
   const std::string one = Milliseconds([&] { (void)symbolizer.Name(first); });
   const std::string cold = Milliseconds([&] { (void)symbolizer.Name(window); });
   const std::string warm = Milliseconds([&] { (void)symbolizer.Name(window); });
+  std::uint64_t unnamed = 0;
+  for (const UnnamedCode& code : symbolizer.unnamed()) unnamed += code.addresses;
   fmt::print("{}\n  first address {}, {} addresses cold {}, warm {}, peak +{} MiB, unnamed {}\n",
-             path, one, count, cold, warm, PeakMegabytes() - before,
-             symbolizer.unnamed().no_symbols);
+             path, one, count, cold, warm, PeakMegabytes() - before, unnamed);
   return 0;
 }

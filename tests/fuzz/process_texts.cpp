@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/blocked_call.h"
+#include "agent/process/kernel_stack.h"
 #include "agent/process/mappings.h"
 #include "agent/process/task_stat.h"
 #include "tests/fuzz/target.h"
@@ -11,6 +12,7 @@ AGENT_FUZZ_TARGET(process_texts) {
   for (const Mapping& mapping : ParseMappings(text)) (void)mapping.Contains(mapping.start);
   (void)ParseTaskStat(text);
   (void)ParseSchedStat(text);
+  (void)ParseKernelStack(text);
   const auto call = ParseBlockedCall(text);
   if (call && *call) (void)SystemCallName((*call)->number);
 }

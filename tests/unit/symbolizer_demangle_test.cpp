@@ -85,6 +85,12 @@ TEST_CASE("Demangle: nesting without end stays as it is") {
   CHECK(!DemangleName(shorter, Demangle::kFull).empty());
 }
 
+TEST_CASE("Simplify: a readable name loses what stands behind its parameters") {
+  CHECK(SimplifyCpp("A::bar(int) const") == "A::bar");
+  CHECK(SimplifyCpp("A::bar(int) const volatile &&") == "A::bar");
+  CHECK(SimplifyCpp("A<int>::bar(void (*)(int)) &") == "A::bar");
+}
+
 TEST_CASE("Simplify: brackets that do not match stay as they are") {
   CHECK(SimplifyCpp("f<int") == "f<int");
   CHECK(SimplifyCpp("f(int") == "f(int");

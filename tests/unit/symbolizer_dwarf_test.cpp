@@ -4,6 +4,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "symbolizer/demangle.h"
@@ -70,6 +71,28 @@ TEST_CASE("DWARF: the chain of inlined calls, its lines and files") {
     REQUIRE(c.size() == 1);
     CHECK(c[0].name == "c_function");
     CHECK(c[0].line == 42);
+  }
+}
+
+TEST_CASE("DWARF: inlined calls side by side, called from another file than their function's") {
+  for (const std::string file : {"dwarf5", "dwarf4", "clang"}) {
+    CAPTURE(file);
+    if (!std::filesystem::exists(SymbolFilePath(file))) {
+      WARN("skipped: no " + file);
+      continue;
+    }
+    std::uint32_t call_line = 100;
+    for (const auto& [mark, name] :
+         {std::pair("mark_first", "FirstCall"), std::pair("mark_second", "SecondCall")}) {
+      CAPTURE(mark);
+      const auto chain = ChainAt(file, AddressOf(file, mark));
+      REQUIRE(chain.size() == 2);
+      CHECK(Readable(chain[0]) == name);
+      CHECK(chain[0].file.ends_with("/symbols/shop.cpp"));
+      CHECK(chain[1].name == "side_by_side");
+      CHECK(chain[1].file.ends_with("part.inc"));
+      CHECK(chain[1].line == call_line++);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "symbolizer/debug_files.h"
+#include "symbolizer/dwarf_names.h"
 #include "symbolizer/mini_debug_info.h"
 #include "symbolizer/module_names.h"
 #include "tests/support/catch.h"
@@ -60,6 +61,39 @@ TEST_CASE("Debug files: of another build, damaged, or beyond the root: none") {
   std::filesystem::create_symlink(SymbolFilePath("stripped.debug"),
                                   folder.path() + "/usr/lib/debug/srv/bin/stripped.debug");
   CHECK(FoundIn(folder).empty());
+}
+
+TEST_CASE(
+    "Debug files: without a build id only the file with the link's checksum, of its own root") {
+  const auto file = OpenElf(SymbolFilePath("no_id"));
+  REQUIRE(file->BuildId().empty());
+  const TemporaryFolder folder;
+  const UniqueFd root = OpenRoot(folder.path());
+  const DebugFiles files(root);
+  folder.Copy(SymbolFilePath("dwarf4"), "srv/bin/no_id.debug");
+  CHECK_FALSE(files.Find(*file, "/srv/bin/no_id"));
+  folder.Copy(SymbolFilePath("no_id.debug"), "srv/bin/no_id.debug");
+  CHECK(files.Find(*file, "/srv/bin/no_id"));
+  CHECK_FALSE(files.Find(*file, SymbolFilePath("no_id")));
+}
+
+TEST_CASE("Debug files: dwz's common file has the build id that the link says") {
+  if (!std::filesystem::exists(SymbolFilePath("dwz"))) {
+    WARN("skipped: no dwz");
+    return;
+  }
+  const auto file = OpenElf(SymbolFilePath("dwz"));
+  const auto link = ReadAltLink(*file);
+  REQUIRE(link);
+  const std::string place = link->path.starts_with('/') ? link->path : "/srv/" + link->path;
+  const DebugFile of{.elf = file, .path = "/srv/dwz"};
+  const TemporaryFolder folder;
+  const UniqueFd root = OpenRoot(folder.path());
+  const DebugFiles files(root);
+  folder.Copy(SymbolFilePath("dwarf4"), place.substr(1));
+  CHECK_FALSE(files.FindAlt(link->path, link->build_id, of));
+  folder.Copy(SymbolFilePath("dwz.common"), place.substr(1));
+  CHECK(files.FindAlt(link->path, link->build_id, of));
 }
 
 TEST_CASE("Debug files: the link's checksum is that of the file") {

@@ -8,6 +8,7 @@
 
 #include "symbolizer/dynamic_symbols.h"
 #include "symbolizer/plt_stubs.h"
+#include "symbolizer/range_table.h"
 #include "symbolizer/symbol_index.h"
 #include "tests/support/catch.h"
 #include "tests/support/symbol_files.h"
@@ -65,6 +66,27 @@ bool Has(const DynamicSymbols& table, std::string_view name) {
 }
 
 }  // namespace
+
+TEST_CASE("Range table: of ranges with one start the later added is found first") {
+  RangeTable<char> table;
+  table.Add(10, 14, 'a');
+  table.Add(10, 18, 'b');
+  table.Add(12, 13, 'c');
+  table.Seal();
+  const auto at = [&table](std::uint64_t address) {
+    std::string found;
+    table.Find(address, [&found](const RangeTable<char>::Entry& entry) {
+      found += entry.value;
+      return false;
+    });
+    return found;
+  };
+  CHECK(at(9).empty());
+  CHECK(at(10) == "ba");
+  CHECK(at(12) == "cba");
+  CHECK(at(14) == "b");
+  CHECK(at(18).empty());
+}
 
 TEST_CASE("Symbols: one with a size ends there, one without at the next or with its section") {
   const SymbolIndex index = IndexOf({Function(0x1000, 0x10, "sized"), Function(0x1100, 0, "asm"),
@@ -152,6 +174,12 @@ TEST_CASE("Symbols: stubs of the procedure linkage table") {
     const auto stubs = ReadPltStubs(*file, ReadSectionHeaders(*file));
     CHECK(
         std::ranges::any_of(stubs, [](const PltStub& stub) { return stub.name == "getpid@plt"; }));
+    if (name != "no_pie" || file->machine() != EM_X86_64) continue;
+    // Once in .plt, which pushes the entry's number, and once in .plt.sec, which jumps.
+    for (const std::string stub_name : {"getpid@plt", "getppid@plt"}) {
+      CAPTURE(stub_name);
+      CHECK(std::ranges::count(stubs, stub_name, &PltStub::name) == 2);
+    }
   }
 }
 

@@ -140,9 +140,55 @@ TEST_CASE(
     CHECK(stack[3].module == &anonymous);
     CHECK(stack[4] == stack[0]);
   }
-  CHECK(symbolizer.unnamed().no_symbols == 1);
-  CHECK(symbolizer.unnamed().unreadable == 2);
-  CHECK(symbolizer.unnamed().no_file == 1);
+  const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
+  REQUIRE(unnamed.size() == 4);
+  // The leaf, in both windows.
+  CHECK(unnamed[0].module == &bare);
+  CHECK(unnamed[0].reason == UnnamedReason::kStripped);
+  CHECK(unnamed[0].addresses == 1);
+  CHECK(unnamed[0].samples == 2);
+  for (const UnnamedCode& code : unnamed) {
+    INFO(code.module->path);
+    CHECK(code.addresses == 1);
+    if (code.module == &bare) continue;
+    CHECK(code.samples == 0);
+    CHECK(code.reason ==
+          (code.module == &anonymous ? UnnamedReason::kNoPerfMap : UnnamedReason::kUnreadable));
+  }
+}
+
+TEST_CASE("Symbolizer: why code with symbols, or with a perf map, has no name") {
+  const TemporaryFolder folder;
+  folder.Write("tmp/perf-7.map", "1000 10 f\n");
+  const Module full = ModuleAt(SymbolFilePath("dwarf5"));
+  const Module symbols = ModuleAt(SymbolFilePath("mini.symbols"));  // and no DWARF
+  const Module jit = ModuleAt("[anonymous code]");
+  Symbolizer symbolizer(Demangle::kFull);
+  symbolizer.AddModule(&full, SourceOf(full.path));
+  symbolizer.AddModule(&symbols, SourceOf(symbols.path));
+  ModuleSource source;
+  source.root = OpenRoot(folder.path());
+  source.inner_pid = InnerTid{7};
+  source.owner = ::getuid();
+  symbolizer.AddModule(&jit, std::move(source));
+  // A look ahead counts addresses, no samples: those will come again.
+  symbolizer.LookUpAhead(WindowOf({{Unnamed(full, 1)}, {Unnamed(jit, 0x2000)}}));
+  (void)symbolizer.Name(WindowOf({{Unnamed(full, 1)}, {Unnamed(full, 2), Unnamed(symbols, 1)}}));
+  for (int i = 0; i < 3; ++i) {
+    (void)symbolizer.Name(WindowOf({{Unnamed(jit, 0x1004)}, {Unnamed(jit, 0x2000)}}));
+  }
+  const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
+  REQUIRE(unnamed.size() == 3);
+  CHECK(unnamed[2].module == &symbols);
+  CHECK(unnamed[2].reason == UnnamedReason::kNoSymbol);
+  CHECK(unnamed[0].module == &jit);
+  CHECK(unnamed[0].reason == UnnamedReason::kNotInPerfMap);
+  CHECK(unnamed[0].addresses == 1);
+  CHECK(unnamed[0].samples == 3);
+  CHECK(unnamed[1].module == &full);
+  CHECK(unnamed[1].reason == UnnamedReason::kNoSymbol);
+  CHECK(unnamed[1].addresses == 2);
+  CHECK(unnamed[1].samples == 2);
 }
 
 TEST_CASE("Symbolizer: code without a file is looked up anew in each window") {

@@ -60,3 +60,24 @@ int main(int argc, char**) {
   return counter.Add(argc) + c_function(argc) + getpid();
 }
 }
+
+// Two inlined calls side by side, in lines of another file than their function.
+extern "C" {
+
+int getppid();
+
+__attribute__((always_inline)) static inline void FirstCall() {
+  asm volatile(".globl mark_first\nmark_first: nop");
+}
+
+__attribute__((always_inline)) static inline void SecondCall() {
+  asm volatile(".globl mark_second\nmark_second: nop");
+}
+
+__attribute__((noinline, used)) int side_by_side() {
+#line 100 "part.inc"
+  FirstCall();
+  SecondCall();
+  return getppid();
+}
+}
