@@ -169,8 +169,13 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
     }
     chain_.push_back(address.value());
     if (owner < layout_.frame.first_shim_owner) {
-      frames.push_back(
-          {RemoteAddress(code), RemoteAddress(Load(second, layout_.frame.instruction))});
+      RawFrame& frame = frames.emplace_back();
+      // The low bits tell who owns the reference (_PyStackRef of 3.14: Py_TAG_BITS).
+      frame.code = RemoteAddress(code & ~std::uint64_t{3});
+      frame.instruction = RemoteAddress(Load(second, layout_.frame.instruction));
+      if (layout_.frame.tlbc_index != 0) {
+        std::memcpy(&frame.bytecode, second + layout_.frame.tlbc_index, sizeof(frame.bytecode));
+      }
       // Owner 0: on the thread's data stack, which grows upwards within a page.
       if (owner == 0 && previous / kPage == address.value() / kPage &&
           previous >= address.value()) {

@@ -23,6 +23,7 @@ namespace agent::python {
 struct RawFrame {
   RemoteAddress code;
   RemoteAddress instruction;
+  std::uint32_t bytecode = 0;  ///< Which copy of the bytecode (Layout::Frame::tlbc_index).
 };
 
 enum class ReadOutcome {

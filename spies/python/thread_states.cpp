@@ -26,6 +26,8 @@ std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
 Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
   AGENT_TRY(auto address,
             memory_.ReadValue<std::uint64_t>(runtime_.Plus(layout_.runtime.interpreters_head)));
+  const std::uint32_t id_offset =
+      HasNativeIds() ? layout_.thread.native_thread_id : layout_.thread.thread_id;
   std::vector<Head> heads;
   while (address != 0 && heads.size() < kMaxInterpreters) {
     const RemoteAddress interpreter(address);
@@ -43,7 +45,7 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
     head.first_thread = RemoteAddress(first);
     if (first != 0) {
       AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(
-                                    head.first_thread.Plus(layout_.thread.native_thread_id)));
+                                    head.first_thread.Plus(id_offset)));
     }
     heads.push_back(head);
   }
@@ -52,22 +54,40 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
 
 Result<void> ThreadStates::ReadThreads(const Head& head) {
   RemoteAddress address = head.first_thread;
-  const std::size_t size = layout_.thread.native_thread_id + sizeof(std::uint64_t);
+  const std::size_t size =
+      std::max(layout_.thread.native_thread_id, layout_.thread.thread_id) + sizeof(std::uint64_t);
   std::vector<std::byte> bytes(size);
   for (std::size_t count = 0; !address.IsNull() && count < kMaxThreads; ++count) {
     AGENT_CHECK_OK(memory_.Read(address, bytes));
     if (Load(bytes, layout_.thread.interp) != head.interpreter.value()) {
       return Fail(Errc::kMalformed, "a thread state that belongs to no interpreter");
     }
-    const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
-    states_[tid].push_back(
-        {.address = address, .interpreter_id = head.id, .cframe = {}, .regions = {}});
+    ThreadState state;
+    state.address = address;
+    state.interpreter_id = head.id;
+    if (HasNativeIds()) {
+      const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
+      states_[tid].push_back(std::move(state));
+    } else {
+      AddLinked(std::move(state), Load(bytes, layout_.thread.thread_id));
+    }
     address = RemoteAddress(Load(bytes, layout_.thread.next));
   }
   return {};
 }
 
+void ThreadStates::AddLinked(ThreadState state, std::uint64_t pthread) {
+  state.pthread = RemoteAddress(pthread);
+  pthreads_.push_back(state.pthread);
+  if (!pthread_ids_.IsKnown()) return;
+  state.tid_address = pthread_ids_.AddressOf(state.pthread);
+  const Result<std::int32_t> tid = memory_.ReadValue<std::int32_t>(state.tid_address);
+  // A thread that has ended without taking its state along has nothing to be read.
+  if (tid && *tid > 0) states_[*tid].push_back(std::move(state));
+}
+
 Result<void> ThreadStates::Refresh() {
+  pthreads_.clear();
   refreshed_ = SystemClock().Now();
   AGENT_TRY(heads_, ReadHeads());
   if (heads_.empty()) return Fail(Errc::kTimeout, "no interpreter has started yet");
@@ -93,7 +113,15 @@ std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
   if (const auto found = states_.find(key); found != states_.end()) return &found->second;
   const Result<std::vector<Head>> heads = ReadHeads();
   if (!heads) return nullptr;
-  if (*heads == heads_ && SystemClock().Now() - refreshed_ < kFullLook) return nullptr;
+  const bool is_learning = !HasNativeIds() && !pthread_ids_.IsKnown();
+  if (*heads == heads_ && !is_learning && SystemClock().Now() - refreshed_ < kFullLook) {
+    return nullptr;
+  }
+  if (is_learning) {
+    static_cast<void>(Refresh());
+    pthread_ids_.Learn(pthreads_, tid);
+    if (!pthread_ids_.IsKnown()) return nullptr;
+  }
   if (Refresh(); !states_.contains(key)) return nullptr;
   return &states_[key];
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
+#include "spies/python/debug_offsets.h"
 #include "spies/python/layout.h"
 #include "tests/support/catch.h"
 #include "tests/support/fake_memory.h"
@@ -71,9 +72,13 @@ TEST_CASE("free-threaded builds and later versions are refused, not guessed") {
   CHECK(ReadDebugOffsets(later, RemoteAddress(kRuntime)).error().code == Errc::kUnsupported);
 }
 
-TEST_CASE("tables are for 3.11 and 3.12 only") {
+TEST_CASE("tables are for 3.7 to 3.12") {
+  CHECK(TableLayout(Version{0x03060ff0}) == nullptr);
+  CHECK(TableLayout(Version{0x030711f0})->frame.is_linked);
   CHECK(TableLayout(Version{0x030b07f0}) != nullptr);
   CHECK(TableLayout(Version{0x030c01f0}) != nullptr);
-  CHECK(TableLayout(Version{0x030a0df0}) == nullptr);
+  CHECK(TableLayout(Version{0x030a0df0})->frame.is_linked);
+  CHECK_FALSE(TableLayout(Version{0x030b07f0})->frame.is_linked);
+  CHECK(TableLayout(Version{0x030d00f0}) == nullptr);
   CHECK(TableLayout(Version{0x040b0000}) == nullptr);
 }
