@@ -225,6 +225,8 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
                   // 3.13: FRAME_OWNED_BY_CSTACK; later FRAME_OWNED_BY_INTERPRETER.
                   .first_shim_owner = 3,
                   .is_entry = 0,
+                  // Py_TAG_BITS
+                  .tag_bits = version.minor() >= 14 ? std::uint8_t{3} : std::uint8_t{0},
                   .tlbc_index = fields.Get(at.tlbc_index)};
   layout.code = {.first_line = fields.Get(at.first_line),
                  .filename = fields.Get(at.filename),

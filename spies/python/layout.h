@@ -61,6 +61,7 @@ struct Layout {
     /// Python code. 3.11 has none: 0xff, and `is_entry` tells instead.
     std::uint8_t first_shim_owner;
     std::uint32_t is_entry;  ///< 3.11 only; 0 else.
+    std::uint8_t tag_bits = 0;     ///< Of `executable`, no part of the address (_PyStackRef, 3.14).
     std::uint32_t tlbc_index = 0;  ///< Which copy of the bytecode it runs; 0: there is one only.
     /// Before 3.11: objects on the heap, each of which has the address of its caller's.
     bool is_linked = false;
