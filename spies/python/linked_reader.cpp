@@ -11,6 +11,8 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::size_t kPagesKept = 16;
 constexpr std::size_t kMaxKnown = StackReader::kMaxFrames + 256;
+// Frames nearer than this share a region: a range more costs as much as 2 KiB more.
+constexpr std::uint64_t kMaxGap = 1024;
 // A frame that no stack had for so long is not read along any more.
 constexpr std::uint32_t kMaxUnused = 16;
 
@@ -35,7 +37,6 @@ LinkedReader::LinkedReader(ProcessMemory& memory, const Layout& layout)
   part_size_ = std::max({frame.previous, frame.executable, frame.instruction}) + 8 - part_start_;
   if (!frame.is_linked) return;
   ranges_.reserve(ProcessMemory::kMaxRanges);
-  parts_.resize(kMaxKnown * part_size_);
   pages_.resize(kPagesKept);
   chain_.reserve(StackReader::kMaxFrames);
 }
@@ -50,19 +51,21 @@ LinkedReader::Taken LinkedReader::TakeKnown(ThreadState& state, InnerTid tid) {
     ranges_.push_back({state.address.Plus(layout_.thread.frame), BytesOf(current)});
     ranges_.push_back({state.address.Plus(layout_.thread.thread_id), BytesOf(pthread)});
     ranges_.push_back({state.tid_address, BytesOf(id)});
-    for (std::size_t i = 0; i < state.known.size(); ++i) {
+    std::size_t offset = 0;
+    for (const Region& region : state.regions) {
       if (ranges_.size() == ProcessMemory::kMaxRanges) {
         AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
         ranges_.clear();
       }
-      ranges_.push_back({state.known[i].address.Plus(part_start_),
-                         std::span(parts_).subspan(i * part_size_, part_size_)});
+      ranges_.push_back({region.start, std::span(parts_).subspan(offset, region.size)});
+      offset += region.size;
     }
     return memory_.ReadRanges(ranges_);
   };
   Result<void> taken = read();
   if (!taken && taken.error().code != Errc::kGone && !state.known.empty()) {
     state.known.clear();  // memory that held frames has been given back
+    state.regions.clear();
     taken = read();
   }
   if (!taken) return taken.error().code == Errc::kGone ? Taken::kGone : Taken::kMoved;
@@ -78,7 +81,7 @@ const std::byte* LinkedReader::Find(const ThreadState& state, RemoteAddress fram
   const auto& known = state.known;
   const auto found = std::ranges::lower_bound(known, frame, {}, &KnownFrame::address);
   if (found != known.end() && found->address == frame) {
-    return parts_.data() + static_cast<std::size_t>(found - known.begin()) * part_size_;
+    return parts_.data() + found->offset;
   }
   return FindInPages(frame);
 }
@@ -153,6 +156,28 @@ void LinkedReader::Learn(ThreadState& state) {
   std::erase_if(state.known, [](const KnownFrame& frame) { return frame.unused > kMaxUnused; });
   if (state.known.size() > kMaxKnown) {
     std::erase_if(state.known, [](const KnownFrame& frame) { return frame.unused > 0; });
+  }
+  SetRegions(state);
+}
+
+void LinkedReader::SetRegions(ThreadState& state) {
+  state.regions.clear();
+  std::uint64_t end = 0;
+  std::uint32_t before = 0;  // bytes of all regions but the last
+  for (KnownFrame& frame : state.known) {
+    const std::uint64_t start = frame.address.Plus(part_start_).value();
+    if (state.regions.empty() || start - end > kMaxGap) {
+      if (!state.regions.empty()) before += state.regions.back().size;
+      state.regions.push_back({RemoteAddress(start), 0});
+    }
+    Region& region = state.regions.back();
+    frame.offset = before + static_cast<std::uint32_t>(start - region.start.value());
+    end = std::max(end, start + part_size_);
+    region.size = static_cast<std::uint32_t>(end - region.start.value());
+  }
+  // Here, for a stopped thread must not wait for memory.
+  if (!state.regions.empty()) {
+    parts_.resize(std::max<std::size_t>(parts_.size(), before + state.regions.back().size));
   }
 }
 

@@ -37,6 +37,7 @@ class LinkedReader {
  private:
   enum class Taken { kTaken, kMoved, kGone };
   Taken TakeKnown(ThreadState& state, InnerTid tid);
+  void SetRegions(ThreadState& state);
   const std::byte* Find(const ThreadState& state, RemoteAddress frame);
   const std::byte* FindInPages(RemoteAddress frame);
   RawFrame Decode(const std::byte* frame) const;
@@ -55,7 +56,7 @@ class LinkedReader {
   // Of the read under way; members so that a stopped thread need not wait for memory.
   RemoteAddress current_;
   std::vector<ReadRange> ranges_;
-  std::vector<std::byte> parts_;  // of the known frames, in their order
+  std::vector<std::byte> parts_;  // of the regions of known frames
   std::vector<Page> pages_;       // the last ones read
   std::size_t reads_ = 0;
   std::vector<RemoteAddress> chain_;  // frames of the last stack

@@ -25,6 +25,7 @@ struct Region {
 struct KnownFrame {
   RemoteAddress address;
   std::uint32_t unused = 0;  ///< stacks since the last one that it was part of
+  std::uint32_t offset = 0;  ///< in the bytes of ThreadState::regions, one behind another
 };
 
 /// One PyThreadState, and what the last read of it tells about the next.
