@@ -258,7 +258,9 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   Stack kernel_frames = ReadKernelFrames(thread);
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
-    if (spy_) static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
+    if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
+      static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
+    }
     // Only if it did not run meanwhile is this one stack.
     if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
     if (stack_.empty())

@@ -74,7 +74,9 @@ class PythonSpy final : public Spy {
     frames_.clear();
     learn_from_ = nullptr;
     moved_ = false;
-    std::vector<ThreadState>* states = threads_.Find(tid);
+    // Of a stopped thread, what PrepareStop has found.
+    std::vector<ThreadState>* states =
+        layout_.frame.is_linked ? threads_.Known(tid) : threads_.Find(tid);
     if (states == nullptr) return StackOutcome::kNoFrames;
     bool truncated = false;
     for (ThreadState& state : *states) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 namespace agent::python {
 namespace {
@@ -14,6 +15,8 @@ constexpr std::size_t kMaxThreads = 65536;
 // was freed and made again at the same address for the same tid would be missed: hence a full look
 // now and then.
 constexpr std::chrono::milliseconds kFullLook{200};
+// How soon a thread's second interpreter is found.
+constexpr std::chrono::milliseconds kLook{10};
 
 std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
   std::uint64_t value = 0;
@@ -108,22 +111,50 @@ Result<void> ThreadStates::Refresh() {
   return result;
 }
 
+// Whether interpreters or states were added, or taken away, at the front of a list. One read.
+bool ThreadStates::HasNewStates() {
+  std::vector<std::uint64_t> words(1 + 2 * heads_.size());
+  const auto word = [&](std::size_t i) { return std::as_writable_bytes(std::span(words).subspan(i, 1)); };
+  std::vector<ReadRange> ranges = {{runtime_.Plus(layout_.runtime.interpreters_head), word(0)}};
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    const RemoteAddress interpreter = heads_[i].interpreter;
+    ranges.push_back({interpreter.Plus(layout_.interpreter.next), word(1 + 2 * i)});
+    ranges.push_back({interpreter.Plus(layout_.interpreter.threads_head), word(2 + 2 * i)});
+  }
+  if (!memory_.ReadRanges(ranges)) return true;
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    const std::uint64_t previous = i == 0 ? words[0] : words[2 * i - 1];
+    if (previous != heads_[i].interpreter.value()) return true;
+    if (words[2 + 2 * i] != heads_[i].first_thread.value()) return true;
+  }
+  return words[2 * heads_.size() - 1] != 0;
+}
+
+std::vector<ThreadState>* ThreadStates::Known(InnerTid tid) {
+  const auto found = states_.find(static_cast<std::int64_t>(tid));
+  return found == states_.end() ? nullptr : &found->second;
+}
+
 std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
-  const auto key = static_cast<std::int64_t>(tid);
-  if (const auto found = states_.find(key); found != states_.end()) return &found->second;
+  const MonotonicTime now = SystemClock().Now();
+  if (std::vector<ThreadState>* known = Known(tid)) {
+    if (heads_.size() == 1 && now - looked_ < kLook) return known;
+    looked_ = now;
+    if (!HasNewStates()) return known;
+    static_cast<void>(Refresh());
+    return Known(tid);
+  }
   const Result<std::vector<Head>> heads = ReadHeads();
   if (!heads) return nullptr;
   const bool is_learning = !HasNativeIds() && !pthread_ids_.IsKnown();
-  if (*heads == heads_ && !is_learning && SystemClock().Now() - refreshed_ < kFullLook) {
-    return nullptr;
-  }
+  if (*heads == heads_ && !is_learning && now - refreshed_ < kFullLook) return nullptr;
   if (is_learning) {
     static_cast<void>(Refresh());
     pthread_ids_.Learn(pthreads_, tid);
     if (!pthread_ids_.IsKnown()) return nullptr;
   }
-  if (Refresh(); !states_.contains(key)) return nullptr;
-  return &states_[key];
+  static_cast<void>(Refresh());
+  return Known(tid);
 }
 
 }  // namespace agent::python

@@ -49,8 +49,11 @@ class ThreadStates {
 
   /// The states of one thread, those of the youngest interpreter first: it runs on top of the older
   /// ones. Empty for a thread without Python state. A thread that is not known makes it look for
-  /// new ones, for little when there are none.
+  /// new ones, for little when there are none; one that is known does so where there are several
+  /// interpreters, and now and then, for it may have entered another one.
   std::vector<ThreadState>* Find(InnerTid tid);
+  /// The same, of what is known already: reads nothing.
+  std::vector<ThreadState>* Known(InnerTid tid);
   /// Reads all lists anew. Threads that were known keep what they learned. kGone, kUnreadable, ...;
   /// kTimeout when no interpreter has started yet.
   Result<void> Refresh();
@@ -64,6 +67,7 @@ class ThreadStates {
     friend bool operator==(const Head&, const Head&) = default;
   };
   Result<std::vector<Head>> ReadHeads();
+  bool HasNewStates();
   Result<void> ReadThreads(const Head& head);
   void AddLinked(ThreadState state, std::uint64_t pthread);
   [[nodiscard]] bool HasNativeIds() const { return layout_.thread.native_thread_id != 0; }
@@ -73,6 +77,7 @@ class ThreadStates {
   RemoteAddress runtime_;
   std::vector<Head> heads_;
   MonotonicTime refreshed_;
+  MonotonicTime looked_;  // for new states
   std::unordered_map<std::int64_t, std::vector<ThreadState>> states_;
   PthreadIds pthread_ids_;
   std::vector<RemoteAddress> pthreads_;  // of all states, where there are no native ids
