@@ -49,8 +49,8 @@ class Spy {
   virtual StackOutcome ReadStack(InnerTid tid) = 0;
   /// Whether ReadStack is for stopped threads, or such as do not run, only.
   [[nodiscard]] virtual bool NeedsStop() const { return false; }
-  /// Before a stop for ReadStack: does what can be done while the thread runs. False when no stop is
-  /// needed, for the thread runs no code of this runtime.
+  /// Before a stop for ReadStack: does what can be done while the thread runs. False when no stop
+  /// is needed, for the thread runs no code of this runtime.
   virtual bool PrepareStop(InnerTid /*tid*/) { return true; }
   /// Names the frames that the last ReadStack (kStack or kTruncated) found: leaf first. Called
   /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-
 #include <string>
 
 namespace agent::python {
@@ -15,8 +14,8 @@ struct Version {
   [[nodiscard]] constexpr unsigned major() const { return hex >> 24; }
   [[nodiscard]] constexpr unsigned minor() const { return hex >> 16 & 0xff; }
   [[nodiscard]] constexpr unsigned micro() const { return hex >> 8 & 0xff; }
-  /// The last byte says what kind of release it is: a to f is alpha, beta, candidate, final; 0 where
-  /// only the minor version is known.
+  /// The last byte says what kind of release it is: a to f is alpha, beta, candidate, final; 0
+  /// where only the minor version is known.
   [[nodiscard]] constexpr unsigned level() const { return hex >> 4 & 0xf; }
   /// "3.12.1", "3.15.0b2", or "3.8".
   [[nodiscard]] std::string Text() const;
@@ -60,7 +59,7 @@ struct Layout {
     /// 3.12 and later: a frame with this owner or a greater one marks an entry from C and runs no
     /// Python code. 3.11 has none: 0xff, and `is_entry` tells instead.
     std::uint8_t first_shim_owner;
-    std::uint32_t is_entry;  ///< 3.11 only; 0 else.
+    std::uint32_t is_entry;        ///< 3.11 only; 0 else.
     std::uint8_t tag_bits = 0;     ///< Of `executable`, no part of the address (_PyStackRef, 3.14).
     std::uint32_t tlbc_index = 0;  ///< Which copy of the bytecode it runs; 0: there is one only.
     /// Before 3.11: objects on the heap, each of which has the address of its caller's.

@@ -30,8 +30,7 @@ struct Field {
 
 Result<void> CheckType(ProcessMemory& memory, const Layout& layout, RemoteAddress type,
                        std::span<const Field> fields) {
-  AGENT_TRY(auto next,
-            memory.ReadValue<std::uint64_t>(type.Plus(layout.object_size + kTpMembers)));
+  AGENT_TRY(auto next, memory.ReadValue<std::uint64_t>(type.Plus(layout.object_size + kTpMembers)));
   std::size_t found = 0;
   for (std::size_t i = 0; i < kMaxMembers; ++i, next += sizeof(MemberDef)) {
     AGENT_TRY(const auto member, memory.ReadValue<MemberDef>(RemoteAddress(next)));
@@ -70,9 +69,8 @@ Result<void> CheckMembers(ProcessMemory& memory, const Layout& layout, RemoteAdd
   }
   if (layout.frame.is_linked && !frame_type.IsNull()) {
     const Layout::Frame& frame = layout.frame;
-    const std::array<Field, 3> fields = {{{"f_back", frame.previous},
-                                          {"f_code", frame.executable},
-                                          {"f_lasti", frame.instruction}}};
+    const std::array<Field, 3> fields = {
+        {{"f_back", frame.previous}, {"f_code", frame.executable}, {"f_lasti", frame.instruction}}};
     AGENT_CHECK_OK(CheckType(memory, layout, frame_type, fields));
   }
   return {};

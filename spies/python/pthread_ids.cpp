@@ -9,7 +9,7 @@
 namespace agent::python {
 namespace {
 
-constexpr std::size_t kSearched = 1024;  // bytes of struct pthread
+constexpr std::size_t kSearched = 1024;   // bytes of struct pthread
 constexpr std::int32_t kMaxId = 1 << 22;  // PID_MAX_LIMIT of 64-bit kernels (linux/threads.h)
 // Tried first, for an old glibc keeps the process's id beside the thread's. glibc's
 // nptl/descr.h: on x86-64 behind 704 bytes of tcbhead_t and a list node, on arm64 behind 192.

@@ -107,7 +107,8 @@ class PythonSpy final : public Spy {
   ThreadStates threads_;
   StackReader reader_;
   LinkedReader linked_reader_;
-  ThreadState* learn_from_ = nullptr;  // what ReadStack read last; until the next call of NameFrames
+  ThreadState* learn_from_ =
+      nullptr;  // what ReadStack read last; until the next call of NameFrames
   CodeCache codes_;
   std::vector<RawFrame> frames_;  // of the last ReadStack
   bool moved_ = false;
@@ -137,8 +138,8 @@ std::unexpected<Refusal> RefuseFor(const Error& error) {
 
 constexpr std::string_view kSupported = "3.7 to 3.15 are supported";
 
-// By the debug offsets (3.13 and later), by Py_Version (3.11 and later), or by what the file exports
-// and a text in memory.
+// By the debug offsets (3.13 and later), by Py_Version (3.11 and later), or by what the file
+// exports and a text in memory.
 std::expected<Version, Refusal> FindVersion(ProcessMemory& memory,
                                             const RuntimeLocation& location) {
   if (!location.runtime.IsNull()) {
@@ -155,8 +156,8 @@ std::expected<Version, Refusal> FindVersion(ProcessMemory& memory,
     return Refuse(Refusal::Kind::kUnsupported,
                   fmt::format("this CPython does not tell its version; {}", kSupported));
   }
-  const std::optional<Version> full = FindVersionText(
-      memory, location.before_311, location.variables, location.variables_size);
+  const std::optional<Version> full =
+      FindVersionText(memory, location.before_311, location.variables, location.variables_size);
   return full.value_or(location.before_311);
 }
 

@@ -171,8 +171,8 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
       return {Walk::kTorn, {}};
     }
     // A caller stands still.
-    if (!chain_.empty() && Load(second, layout_.frame.instruction) !=
-                               Load(first, layout_.frame.instruction)) {
+    if (!chain_.empty() &&
+        Load(second, layout_.frame.instruction) != Load(first, layout_.frame.instruction)) {
       return {Walk::kTorn, {}};
     }
     chain_.push_back(address.value());

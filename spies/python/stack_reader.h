@@ -4,11 +4,11 @@
 //
 // One process_vm_readv takes the current frame's address, the memory that holds the frames, the
 // address again, that memory again, and the address once more. The stack is accepted when all three
-// addresses are equal and both copies give the same chain of (frame, code), with callers at the same
-// instruction, up to a proper root: a tear would have had to happen twice in the same way. (Without
-// the look in the middle: what earlier calls left above a frame looks like a stack, and the current
-// frame may come back to that height within a microsecond.) Which memory holds the frames is
-// predicted from the read before and learned anew where the chain leaves it.
+// addresses are equal and both copies give the same chain of (frame, code), with callers at the
+// same instruction, up to a proper root: a tear would have had to happen twice in the same way.
+// (Without the look in the middle: what earlier calls left above a frame looks like a stack, and
+// the current frame may come back to that height within a microsecond.) Which memory holds the
+// frames is predicted from the read before and learned anew where the chain leaves it.
 #pragma once
 
 #include <cstddef>

@@ -47,8 +47,7 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
     AGENT_CHECK_OK(memory_.ReadRanges(ranges));
     head.first_thread = RemoteAddress(first);
     if (first != 0) {
-      AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(
-                                    head.first_thread.Plus(id_offset)));
+      AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(head.first_thread.Plus(id_offset)));
     }
     heads.push_back(head);
   }
@@ -114,7 +113,9 @@ Result<void> ThreadStates::Refresh() {
 // Whether interpreters or states were added, or taken away, at the front of a list. One read.
 bool ThreadStates::HasNewStates() {
   std::vector<std::uint64_t> words(1 + 2 * heads_.size());
-  const auto word = [&](std::size_t i) { return std::as_writable_bytes(std::span(words).subspan(i, 1)); };
+  const auto word = [&](std::size_t i) {
+    return std::as_writable_bytes(std::span(words).subspan(i, 1));
+  };
   std::vector<ReadRange> ranges = {{runtime_.Plus(layout_.runtime.interpreters_head), word(0)}};
   for (std::size_t i = 0; i < heads_.size(); ++i) {
     const RemoteAddress interpreter = heads_[i].interpreter;

@@ -16,7 +16,8 @@ std::optional<Version> FindVersionText(ProcessMemory& memory, Version minor, Rem
   const Result<std::size_t> read = memory.ReadSome(start, std::as_writable_bytes(std::span(bytes)));
   if (!read) return std::nullopt;
   const std::string_view text(bytes.data(), *read);
-  const std::string begin = std::to_string(minor.major()) + "." + std::to_string(minor.minor()) + ".";
+  const std::string begin =
+      std::to_string(minor.major()) + "." + std::to_string(minor.minor()) + ".";
   for (auto at = text.find(begin); at != text.npos; at = text.find(begin, at + 1)) {
     const std::string_view rest = text.substr(at + begin.size());
     unsigned micro = 0;

@@ -72,9 +72,7 @@ TEST_CASE("3.9 and older: a pair changes the line of the code behind its bytes")
   //       1,          # 7: bytes 2 to 3
   //       2)          # 8: bytes 4 to 5
   const auto table = Table({0, 1, 2, 1, 2, 1, 2, 0xfe});
-  const auto line = [&](std::int64_t unit) {
-    return FindLine(LineFormat::kPairs, table, 5, unit);
-  };
+  const auto line = [&](std::int64_t unit) { return FindLine(LineFormat::kPairs, table, 5, unit); };
   CHECK(line(-1) == 5);
   CHECK(line(0) == 6);
   CHECK(line(1) == 7);

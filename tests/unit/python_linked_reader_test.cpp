@@ -104,7 +104,8 @@ TEST_CASE("linked frames: neighbours come with one page, and callers that stay a
   CHECK(f.reads == 1);
 }
 
-TEST_CASE("linked frames: a stack past the limit keeps its leaf side, in a bounded number of calls") {
+TEST_CASE(
+    "linked frames: a stack past the limit keeps its leaf side, in a bounded number of calls") {
   Fixture f;
   std::vector<std::uint64_t> chain;
   for (std::uint64_t i = 0; i < 3000; ++i) chain.push_back(kHeap + i * 448);
@@ -149,7 +150,8 @@ TEST_CASE("linked frames: a state or a pthread that is another thread's by now i
 
 TEST_CASE("where libc keeps a thread's id is found out, or left open") {
   FakeMemory memory;
-  const std::vector<RemoteAddress> pthreads = {RemoteAddress(kPthread), RemoteAddress(kPthread + 0x4000)};
+  const std::vector<RemoteAddress> pthreads = {RemoteAddress(kPthread),
+                                               RemoteAddress(kPthread + 0x4000)};
   for (const RemoteAddress pthread : pthreads) {
     for (std::uint64_t i = 0; i < 1024; i += 4) memory.Put(pthread.value() + i, std::int32_t{-5});
   }
