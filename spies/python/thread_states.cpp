@@ -104,7 +104,10 @@ Result<void> ThreadStates::Refresh() {
     if (old == before.end()) continue;
     for (ThreadState& state : states) {
       const auto same = std::ranges::find(old->second, state.address, &ThreadState::address);
-      if (same != old->second.end()) state = *same;
+      if (same == old->second.end()) continue;
+      state.cframe = same->cframe;
+      state.regions = same->regions;
+      state.known = same->known;
     }
   }
   return result;

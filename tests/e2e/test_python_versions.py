@@ -33,6 +33,13 @@ class Versions(unittest.TestCase):
         self.assertNotIn("machine code only", run.stderr)
         return run
 
+    def is_too_busy(self, run):
+        """Whether the machine left so many ticks out that shares tell nothing: they were not taken at random times."""
+        late, ticks = run.late_ticks(), run.profile.duration_nanos * RATE // 10**9
+        if late > ticks / 4:
+            print(f"  shares are not compared: the machine left out {late} of {ticks} ticks")
+        return late > ticks / 4
+
     def check_stacks(self, interpreter):
         """Names, lines, generators, callbacks, recursion, a thread and a forked child: every sampled stack was one."""
         run = self.run_on(interpreter, "stacks.py", "3")
@@ -60,6 +67,8 @@ class Versions(unittest.TestCase):
             # The chance of none where 50 are due is below a billionth, even if they come in groups.
             if ns / true_total * samples > 100:
                 self.assertIn(stack, sampled)
+        if self.is_too_busy(run):
+            return
         for name in ("in_thread", "in_child"):
             true = sum(ns for stack, ns in truth.items() if stack[0][0] == name) / true_total
             self.assertAlmostEqual(cpu[name] / total, true, delta=0.02, msg=name)
@@ -70,6 +79,8 @@ class Versions(unittest.TestCase):
         total, samples = profile.total("cpu"), profile.total("samples")
         # The program's own clock stops a little before its end, and begins with what makes its root.
         self.assertAlmostEqual(total / 1e9, truth["process"] / 1e9, delta=truth["process"] / 1e9 * 0.02 + 0.06)
+        if self.is_too_busy(run):
+            return
         qualified = {name.rpartition(".")[2]: name for name in truth["functions"]}
         sampled = profile.inclusive("cpu")
         for short, name in qualified.items():
