@@ -45,7 +45,7 @@ class LinkedReader {
   struct Page {
     RemoteAddress start;
     std::size_t size = 0;
-    std::array<std::byte, 2 * 4096> bytes;  // a frame may reach into the next page
+    std::array<std::byte, 8192> bytes;  // a frame may reach into the next page
   };
 
   ProcessMemory& memory_;

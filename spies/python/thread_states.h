@@ -35,9 +35,9 @@ struct ThreadState {
   RemoteAddress cframe;         ///< 3.11 and 3.12: where the current frame was held.
   std::vector<Region> regions;  ///< Where its frames were.
   // Before 3.11:
-  RemoteAddress pthread{};          ///< What it has in thread_id.
-  RemoteAddress tid_address{};      ///< Where libc keeps the thread's id.
-  std::vector<KnownFrame> known{};  ///< By address.
+  RemoteAddress pthread;          ///< What it has in thread_id.
+  RemoteAddress tid_address;      ///< Where libc keeps the thread's id.
+  std::vector<KnownFrame> known;  ///< By address.
 };
 
 /// Sampling thread only. The memory read is the target's and hostile: lists are bounded, and a list

@@ -89,7 +89,8 @@ def find_all_interpreters(name):
     folders = [f for f in os.environ.get("PATH", "").split(":") if f and "/shims" not in f]
     candidates = [os.path.join(folder, "python" + name) for folder in folders]
     candidates += sorted(glob.glob(f"{pyenv}/versions/{release}.*/bin/python{name}"))
-    candidates += sorted(glob.glob(f"{CACHE}/roots/built-*/bin/python{name}"))
+    if name.endswith("t"):  # calls itself by the plain name as well
+        candidates += sorted(glob.glob(f"{CACHE}/roots/built-*/bin/python{name}"))
     real = set()
     for path in candidates:
         if os.access(path, os.X_OK) and os.path.realpath(path) not in real and _version_of(path) == release:

@@ -20,8 +20,13 @@ const Layout& kLayout = *TableLayout(Version{0x030c01f0});
 struct Fixture {
   FakeMemory memory;
   StackReader reader{memory, kLayout};
-  ThreadState state{
-      .address = RemoteAddress(kThread), .interpreter_id = 0, .cframe = {}, .regions = {}};
+  ThreadState state{.address = RemoteAddress(kThread),
+                    .interpreter_id = 0,
+                    .cframe = {},
+                    .regions = {},
+                    .pthread = {},
+                    .tid_address = {},
+                    .known = {}};
   std::vector<RawFrame> frames;
 
   Fixture() {
