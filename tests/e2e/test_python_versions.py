@@ -12,7 +12,7 @@ import unittest
 import agent_runs
 from agent_runs import BUILD, Run, binomial_bound
 
-RATE = 2000
+RATE = 1000
 
 
 class Versions(unittest.TestCase):
