@@ -47,6 +47,11 @@ class Spy {
   /// and nothing else, but for the naming of code seen for the first time, which it does in
   /// NameFrames.
   virtual StackOutcome ReadStack(InnerTid tid) = 0;
+  /// Whether ReadStack is for stopped threads, or such as do not run, only.
+  [[nodiscard]] virtual bool NeedsStop() const { return false; }
+  /// Before a stop for ReadStack: does what can be done while the thread runs. False when no stop
+  /// is needed, for the thread runs no code of this runtime.
+  virtual bool PrepareStop(InnerTid /*tid*/) { return true; }
   /// Names the frames that the last ReadStack (kStack or kTruncated) found: leaf first. Called
   /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in
   /// between, `stack` is then empty) once more with the thread stopped.

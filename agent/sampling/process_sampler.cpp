@@ -208,7 +208,12 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
     return;
   }
   const bool may_stop = MayStop(stat, now);
-  if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
+  if (spy_->NeedsStop()) {
+    if (!spy_->PrepareStop(thread.inner_tid)) {
+      AddSample(thread, now, wall);
+      return;
+    }
+  } else if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
     const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
     // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one.
     // Where a code object was freed before it was named, name it while the thread stands still.
@@ -222,6 +227,7 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   if (may_stop) {
     AskForStop(thread, wall);
   } else {
+    stack_.push_back({.function = context_.not_read});
     AddSample(thread, now, wall);
   }
 }
@@ -252,7 +258,11 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   Stack kernel_frames = ReadKernelFrames(thread);
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
-    if (spy_) static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
+    if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
+      static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
+    }
+    // Only if it did not run meanwhile is this one stack.
+    if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
     if (stack_.empty())
       stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
     AddSleeper(thread, (*call)->number, kernel_frames, now);
@@ -350,7 +360,7 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   if (!asked) {
     if (asked.error().code == Errc::kNotPermitted) {
       Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
-      stack_.clear();
+      stack_ = {{.function = context_.not_read}};
       AddSample(thread, SystemClock().Now(), wall);
     } else if (asked.error().code != Errc::kGone) {
       ++context_.window->losses().stop_timeout;
@@ -397,7 +407,7 @@ void ProcessSampler::OnReleased(Tid tid) {
     const bool was_named = std::exchange(thread.name_stopped, false);
     StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
     // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
-    for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn; ++i) {
+    for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn && !spy_->NeedsStop(); ++i) {
       outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
     }
     if (outcome == StackOutcome::kUnreadable && !was_named) {
@@ -574,7 +584,7 @@ void ProcessSampler::Note(const Refusal& refusal) {
       return;
     case Refusal::Kind::kUnsupported:
       refused_for_good_ = true;
-      LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_,
+      LogWarn("process {} ({}) is shown as machine code only: {}", static_cast<pid_t>(pid_), comm_,
               refusal.reason);
       break;
     case Refusal::Kind::kNotPermitted:

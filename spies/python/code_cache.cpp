@@ -11,15 +11,6 @@ namespace agent::python {
 namespace {
 
 constexpr std::size_t kMaxCodes = 65536;
-constexpr std::size_t kObType =
-    8;  // PyObject.ob_type, all versions that have no free-threaded header
-
-template <typename T>
-T LoadField(std::span<const std::byte> identity, std::uint32_t offset) {
-  T value{};
-  std::memcpy(&value, identity.data() + (offset - kObType), sizeof(value));
-  return value;
-}
 
 }  // namespace
 
@@ -29,49 +20,68 @@ CodeCache::CodeCache(ProcessMemory& memory, const Layout& layout, RemoteAddress 
   const Layout::Code& code = layout.code;
   const std::uint32_t last =
       std::max({code.first_line, code.filename, code.name, code.qualname, code.line_table});
-  identity_size_ = last + 8 - kObType;
+  identity_start_ = layout.object_size - 8;  // ob_type
+  identity_size_ = last + 8 - identity_start_;
 }
 
 void CodeCache::BlankWhatChanges(std::span<std::byte> identity) const {
   if (layout_.code.warmup == 0) return;
-  std::ranges::fill(identity.subspan(layout_.code.warmup - kObType, 4), std::byte{0});
+  std::ranges::fill(identity.subspan(layout_.code.warmup - identity_start_, 4), std::byte{0});
 }
 
 Result<void> CodeCache::Load(RemoteAddress address, std::span<const std::byte> identity,
                              Code& code) {
-  if (!code_type_.IsNull() && LoadField<std::uint64_t>(identity, kObType) != code_type_.value()) {
+  const auto load = [&](auto& value, std::uint32_t offset) {
+    std::memcpy(&value, identity.data() + (offset - identity_start_), sizeof(value));
+  };
+  const auto pointer = [&](std::uint32_t offset) {
+    std::uint64_t value = 0;
+    load(value, offset);
+    return RemoteAddress(value);
+  };
+  if (!code_type_.IsNull() && pointer(identity_start_) != code_type_) {
     return Fail(Errc::kUnreadable, "not a code object");
   }
-  const auto pointer = [&](std::uint32_t offset) {
-    return RemoteAddress(LoadField<std::uint64_t>(identity, offset));
-  };
   AGENT_TRY(const std::string name, ReadString(memory_, layout_, pointer(layout_.code.qualname)));
   AGENT_TRY(const std::string file, ReadString(memory_, layout_, pointer(layout_.code.filename)));
   AGENT_TRY(code.line_table, ReadBytes(memory_, layout_, pointer(layout_.code.line_table)));
   // What was read in between belongs to this code object only if it is still there.
   std::vector<std::byte> again(identity.size());
-  AGENT_CHECK_OK(memory_.Read(address.Plus(kObType), again));
+  AGENT_CHECK_OK(memory_.Read(address.Plus(identity_start_), again));
   BlankWhatChanges(again);
   if (!std::ranges::equal(again, identity)) return Fail(Errc::kUnreadable, "code object freed");
   code.identity.assign(identity.begin(), identity.end());
-  code.first_line = LoadField<std::uint32_t>(identity, layout_.code.first_line);
+  load(code.first_line, layout_.code.first_line);
   code.function = functions_.Intern(name, file, code.first_line);
   code.lines.clear();
   return {};
 }
 
-std::uint32_t CodeCache::LineOf(Code& code, RemoteAddress address,
-                                RemoteAddress instruction) const {
-  const RemoteAddress start = address.Plus(layout_.code.instructions);
+// Where the bytecode that the frame runs begins; null when that cannot be told.
+RemoteAddress CodeCache::BytecodeOf(const RawFrame& frame) const {
+  // Copy 0 is the code object's own one (Include/internal/pycore_code.h, _PyCodeArray).
+  if (frame.bytecode == 0) return frame.code.Plus(layout_.code.instructions);
+  const auto array = memory_.ReadValue<std::uint64_t>(frame.code.Plus(layout_.code.tlbc));
+  if (!array) return {};
+  const auto size = memory_.ReadValue<std::uint64_t>(RemoteAddress(*array));
+  if (!size || frame.bytecode >= *size) return {};
+  const auto entry = memory_.ReadValue<std::uint64_t>(
+      RemoteAddress(*array).Plus(sizeof(std::uint64_t) * (1 + std::uint64_t{frame.bytecode})));
+  return RemoteAddress(entry.value_or(0));
+}
+
+std::uint32_t CodeCache::LineOf(Code& code, const RawFrame& frame) const {
+  const RemoteAddress start = BytecodeOf(frame);
+  if (start.IsNull()) return 0;
   // A frame that has run nothing yet points one unit before the start (3.11, 3.12).
-  const auto index = static_cast<std::int64_t>(instruction.value() - start.value()) / 2;
+  const auto index = static_cast<std::int64_t>(frame.instruction.value() - start.value()) / 2;
   const auto [place, inserted] = code.lines.try_emplace(index, 0);
   if (inserted) {
     if (code.lines.size() > code.line_table.size() + 2) {  // hostile: more positions than code
       code.lines.clear();
-      return FindLine(code.line_table, code.first_line, index);
+      return FindLine(layout_.code.line_format, code.line_table, code.first_line, index);
     }
-    place->second = FindLine(code.line_table, code.first_line, index);
+    place->second = FindLine(layout_.code.line_format, code.line_table, code.first_line, index);
   }
   return place->second;
 }
@@ -89,7 +99,7 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
     const std::size_t count = std::min(distinct_.size() - first, ProcessMemory::kMaxRanges);
     ranges_.clear();
     for (std::size_t i = first; i < first + count; ++i) {
-      ranges_.push_back({distinct_[i].Plus(kObType),
+      ranges_.push_back({distinct_[i].Plus(identity_start_),
                          std::span(identities_).subspan(i * identity_size_, identity_size_)});
     }
     AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
@@ -107,7 +117,7 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
   stack.reserve(frames.size());
   for (const RawFrame& frame : frames) {
     Code& code = codes_[frame.code];
-    stack.push_back({code.function, LineOf(code, frame.code, frame.instruction)});
+    stack.push_back({code.function, LineOf(code, frame)});
   }
   return {};
 }

@@ -43,12 +43,14 @@ class CodeCache {
 
   void BlankWhatChanges(std::span<std::byte> identity) const;
   Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
-  std::uint32_t LineOf(Code& code, RemoteAddress address, RemoteAddress instruction) const;
+  RemoteAddress BytecodeOf(const RawFrame& frame) const;
+  std::uint32_t LineOf(Code& code, const RawFrame& frame) const;
 
   ProcessMemory& memory_;
   const Layout& layout_;
   RemoteAddress code_type_;
   FunctionTable& functions_;
+  std::uint32_t identity_start_;
   std::size_t identity_size_;
   std::unordered_map<RemoteAddress, Code> codes_;
   // Of the call under way.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/python/line_table.h"
 
+#include <algorithm>
+
 namespace agent::python {
 namespace {
 
@@ -40,11 +42,39 @@ class TableReader {
   std::size_t position_ = 0;
 };
 
-}  // namespace
+// Objects/lnotab_notes.txt of 3.9: a pair's change of line is of the code behind its bytes.
+std::uint32_t FindInPairs(std::span<const std::byte> table, std::uint32_t first_line,
+                          std::int64_t address) {
+  TableReader reader(table);
+  std::uint32_t line = first_line;
+  std::int64_t start = 0;
+  while (!reader.AtEnd()) {
+    start += reader.Byte();
+    if (start > address) break;
+    line += static_cast<std::uint32_t>(static_cast<std::int8_t>(reader.Byte()));
+  }
+  return line;
+}
 
-std::uint32_t FindLine(std::span<const std::byte> table, std::uint32_t first_line,
-                       std::int64_t instruction) {
-  if (instruction < 0) return first_line;
+// Objects/lnotab_notes.txt of 3.10: a pair's change of line is of its own bytes; -128: no line.
+std::uint32_t FindInRanges(std::span<const std::byte> table, std::uint32_t first_line,
+                           std::int64_t address) {
+  constexpr int kNoLine = -128;
+  TableReader reader(table);
+  std::uint32_t line = first_line;
+  std::int64_t end = 0;
+  while (!reader.AtEnd()) {
+    end += reader.Byte();
+    const auto change = static_cast<std::int8_t>(reader.Byte());
+    if (change != kNoLine) line += static_cast<std::uint32_t>(change);
+    if (address < end) return change == kNoLine ? 0 : line;
+  }
+  return 0;
+}
+
+// Objects/locations.md of 3.11.
+std::uint32_t FindInLocations(std::span<const std::byte> table, std::uint32_t first_line,
+                              std::int64_t instruction) {
   TableReader reader(table);
   // Unsigned, so that hostile sums wrap instead of overflowing.
   auto line = std::uint64_t{first_line};
@@ -68,6 +98,25 @@ std::uint32_t FindLine(std::span<const std::byte> table, std::uint32_t first_lin
       return kind == kNoLocation ? 0 : static_cast<std::uint32_t>(line);
     }
     start = end;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::uint32_t FindLine(LineFormat format, std::span<const std::byte> table,
+                       std::uint32_t first_line, std::int64_t instruction) {
+  if (instruction < 0) return first_line;
+  constexpr std::int64_t kUnit = 2;
+  constexpr std::int64_t kMaxUnits = std::int64_t{1} << 40;  // hostile: no overflow below
+  const std::int64_t address = std::min(instruction, kMaxUnits) * kUnit;
+  switch (format) {
+    case LineFormat::kPairs:
+      return FindInPairs(table, first_line, address);
+    case LineFormat::kRanges:
+      return FindInRanges(table, first_line, address);
+    case LineFormat::kLocations:
+      return FindInLocations(table, first_line, instruction);
   }
   return 0;
 }

@@ -52,11 +52,12 @@ Result<std::string> ReadString(ProcessMemory& memory, const Layout& layout, Remo
   }
   AGENT_CHECK_OK(memory.Read(object, std::span(header).first(state_end)));
   const auto length = LoadAt<std::uint64_t>(header, layout.unicode.length);
-  // interned:2 kind:3 compact:1 ascii:1
-  const auto state = LoadAt<std::uint32_t>(header, layout.unicode.state);
-  const std::size_t width = state >> 2 & 7;
-  const bool compact = (state >> 5 & 1) != 0;
-  const bool ascii = (state >> 6 & 1) != 0;
+  // kind:3 compact:1 ascii:1
+  const std::uint32_t state =
+      LoadAt<std::uint32_t>(header, layout.unicode.state) >> layout.unicode.kind_bit;
+  const std::size_t width = state & 7;
+  const bool compact = (state >> 3 & 1) != 0;
+  const bool ascii = (state >> 4 & 1) != 0;
   if (!compact || (width != 1 && width != 2 && width != 4) || (ascii && width != 1)) {
     return Fail(Errc::kMalformed, "not a compact str");
   }

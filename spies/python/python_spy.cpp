@@ -5,9 +5,13 @@
 
 #include "agent/base/log.h"
 #include "spies/python/code_cache.h"
+#include "spies/python/debug_offsets.h"
 #include "spies/python/layout.h"
+#include "spies/python/linked_reader.h"
+#include "spies/python/member_check.h"
 #include "spies/python/stack_reader.h"
 #include "spies/python/thread_states.h"
+#include "spies/python/version_text.h"
 
 namespace agent::python {
 namespace {
@@ -17,14 +21,28 @@ class PythonSpy final : public Spy {
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
             const Layout& layout, FunctionTable& functions)
       : layout_(layout),
-        runtime_(
-            fmt::format("CPython {}.{}.{}", version.major(), version.minor(), version.micro())),
+        runtime_(fmt::format("CPython {}", version.Text())),
         threads_(memory, layout_, location.runtime),
         reader_(memory, layout_),
+        linked_reader_(memory, layout_),
         codes_(memory, layout_, location.code_type, functions) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   Result<void> Start() { return threads_.Refresh(); }
+
+  [[nodiscard]] bool NeedsStop() const override { return layout_.frame.is_linked; }
+  bool PrepareStop(InnerTid tid) override {
+    std::vector<ThreadState>* states = threads_.Find(tid);
+    if (states == nullptr) return false;
+    for (ThreadState& state : *states) {
+      if (!state.known.empty()) continue;
+      // Its frames may change meanwhile: good enough to know where to look.
+      frames_.clear();
+      static_cast<void>(linked_reader_.Read(state, tid, frames_));
+      linked_reader_.Learn(state);
+    }
+    return true;
+  }
 
   StackOutcome ReadStack(InnerTid tid) override {
     StackOutcome outcome = TryReadStack(tid);
@@ -37,6 +55,7 @@ class PythonSpy final : public Spy {
   }
 
   StackOutcome NameFrames(Stack& stack) override {
+    if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     const Result<void> named = codes_.Name(frames_, stack);
     if (named) return StackOutcome::kStack;
     stack.clear();
@@ -44,14 +63,24 @@ class PythonSpy final : public Spy {
   }
 
  private:
+  ReadOutcome Read(ThreadState& state, InnerTid tid) {
+    if (!layout_.frame.is_linked) return reader_.Read(state, tid, frames_);
+    // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
+    learn_from_ = &state;
+    return linked_reader_.Read(state, tid, frames_);
+  }
+
   StackOutcome TryReadStack(InnerTid tid) {
     frames_.clear();
+    learn_from_ = nullptr;
     moved_ = false;
-    std::vector<ThreadState>* states = threads_.Find(tid);
+    // Of a stopped thread, what PrepareStop has found.
+    std::vector<ThreadState>* states =
+        layout_.frame.is_linked ? threads_.Known(tid) : threads_.Find(tid);
     if (states == nullptr) return StackOutcome::kNoFrames;
     bool truncated = false;
     for (ThreadState& state : *states) {
-      switch (reader_.Read(state, tid, frames_)) {
+      switch (Read(state, tid)) {
         case ReadOutcome::kStack:
           break;
         case ReadOutcome::kTruncated:
@@ -77,6 +106,9 @@ class PythonSpy final : public Spy {
   std::string runtime_;
   ThreadStates threads_;
   StackReader reader_;
+  LinkedReader linked_reader_;
+  ThreadState* learn_from_ =
+      nullptr;  // what ReadStack read last; until the next call of NameFrames
   CodeCache codes_;
   std::vector<RawFrame> frames_;  // of the last ReadStack
   bool moved_ = false;
@@ -104,32 +136,43 @@ std::unexpected<Refusal> RefuseFor(const Error& error) {
   return Refuse(Refusal::Kind::kNotYet, error.Message());
 }
 
-// The version by the debug offsets (3.13 and later), else by Py_Version (3.11 and later).
+constexpr std::string_view kSupported = "3.7 to 3.15 are supported";
+
+// By the debug offsets (3.13 and later), by Py_Version (3.11 and later), or by what the file
+// exports and a text in memory.
 std::expected<Version, Refusal> FindVersion(ProcessMemory& memory,
                                             const RuntimeLocation& location) {
-  const Result<Version> own = ReadDebugOffsetsVersion(memory, location.runtime);
-  if (own) return *own;
-  if (own.error().code != Errc::kUnsupported) return RefuseFor(own.error());
-  if (location.version.IsNull()) {
-    return Refuse(Refusal::Kind::kUnsupported,
-                  "this CPython does not tell its version (3.10 or older, or stripped); 3.11, 3.12 "
-                  "and 3.13 are "
-                  "supported");
+  if (!location.runtime.IsNull()) {
+    const Result<Version> own = ReadDebugOffsetsVersion(memory, location.runtime);
+    if (own) return *own;
+    if (own.error().code != Errc::kUnsupported) return RefuseFor(own.error());
   }
-  const Result<std::uint32_t> hex = memory.ReadValue<std::uint32_t>(location.version);
-  if (!hex) return RefuseFor(hex.error());
-  return Version{*hex};
+  if (!location.version.IsNull()) {
+    const Result<std::uint32_t> hex = memory.ReadValue<std::uint32_t>(location.version);
+    if (!hex) return RefuseFor(hex.error());
+    return Version{*hex};
+  }
+  if (location.before_311.hex == 0) {
+    return Refuse(Refusal::Kind::kUnsupported,
+                  fmt::format("this CPython does not tell its version; {}", kSupported));
+  }
+  const std::optional<Version> full =
+      FindVersionText(memory, location.before_311, location.variables, location.variables_size);
+  return full.value_or(location.before_311);
 }
 
 std::expected<Layout, Refusal> FindLayout(ProcessMemory& memory, const RuntimeLocation& location,
                                           Version version) {
   if (const Layout* table = TableLayout(version)) return *table;
+  if (location.runtime.IsNull()) {
+    return Refuse(Refusal::Kind::kUnsupported,
+                  fmt::format("CPython {} cannot be read; {}", version.Text(), kSupported));
+  }
   const Result<Layout> layout = ReadDebugOffsets(memory, location.runtime);
   if (layout) return *layout;
-  return Refuse(
-      Refusal::Kind::kUnsupported,
-      fmt::format("CPython {}.{}.{} cannot be read: {}; 3.11, 3.12 and 3.13 are supported",
-                  version.major(), version.minor(), version.micro(), layout.error().Message()));
+  return Refuse(Refusal::Kind::kUnsupported,
+                fmt::format("CPython {} cannot be read: {}; {}", version.Text(),
+                            layout.error().Message(), kSupported));
 }
 
 }  // namespace
@@ -145,7 +188,13 @@ std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProc
   if (!layout) return std::unexpected(layout.error());
   auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_);
   if (const Result<void> started = spy->Start(); !started) return RefuseFor(started.error());
-  return spy;
+  const Result<void> checked =
+      CheckMembers(memory, *layout, (*location)->code_type, (*location)->frame_type);
+  if (checked) return spy;
+  if (checked.error().code != Errc::kMalformed) return RefuseFor(checked.error());
+  return Refuse(Refusal::Kind::kUnsupported,
+                fmt::format("this build of CPython {} cannot be read: {}", version->Text(),
+                            checked.error().Message()));
 }
 
 }  // namespace agent::python

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Python spy: CPython 3.11, 3.12 and 3.13.
+// The Python spy: CPython 3.7 and later.
 #pragma once
 
 #include <memory>

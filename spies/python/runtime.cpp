@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/python/runtime.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 #include "agent/base/log.h"
 
 namespace agent::python {
@@ -13,6 +17,28 @@ std::optional<ElfAddress> AddressOfSymbol(const ElfFile& file, std::string_view 
   const std::optional<ElfRange> range = file.FindSymbol(name);
   if (!range) return std::nullopt;
   return range->address;
+}
+
+bool IsWritable(const std::vector<Mapping>& mappings, RemoteAddress address) {
+  return std::ranges::any_of(mappings, [address](const Mapping& mapping) {
+    return mapping.writable && mapping.Contains(address);
+  });
+}
+
+// By public functions and the version that brought them ("Added in version", Doc/c-api).
+Version VersionBySymbols(const ElfFile& file) {
+  constexpr std::array<std::pair<std::string_view, std::uint32_t>, 6> kNew = {{
+      {"Py_NewRef", 0x030a0000},
+      {"PyFrame_GetCode", 0x03090000},
+      {"PyCode_NewWithPosOnlyArgs", 0x03080000},
+      {"PyInterpreterState_GetID", 0x03070000},
+      {"PyOS_FSPath", 0x03060000},
+      {"PyString_FromString", 0x02070000},  // gone in 3.0; 2.7 was the last before
+  }};
+  for (const auto& [name, hex] : kNew) {
+    if (file.FindSymbol(name)) return Version{hex};
+  }
+  return Version{};
 }
 
 }  // namespace
@@ -35,9 +61,13 @@ const RuntimeLocator::FileFacts& RuntimeLocator::Inspect(TargetProcess& process,
   if (!facts.runtime) {  // stripped; the section is there since 3.10
     if (const auto section = file->FindSection(".PyRuntime")) facts.runtime = section->address;
   }
-  if (!facts.runtime) return facts;
+  // Before 3.7 there was none, but this.
+  if (!facts.runtime && !file->FindSymbol("_PyThreadState_Current")) return facts;
   facts.version = AddressOfSymbol(*file, "Py_Version");
   facts.code_type = AddressOfSymbol(*file, "PyCode_Type");
+  facts.frame_type = AddressOfSymbol(*file, "PyFrame_Type");
+  if (!facts.version) facts.before_311 = VersionBySymbols(*file);
+  facts.variables = file->FindSection(".bss");
   facts.file = *std::move(file);
   return facts;
 }
@@ -47,14 +77,26 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
   for (const Mapping& mapping : mappings) {
     if (!mapping.executable || mapping.inode == 0) continue;
     const FileFacts& facts = Inspect(process, mapping);
-    if (!facts.runtime) continue;
+    if (!facts.file) continue;
     const std::optional<ElfAddress> mapped = facts.file->AddressOf(mapping.offset);
     if (!mapped) continue;
     const std::uint64_t bias = mapping.start.value() - static_cast<std::uint64_t>(*mapped);
     const auto loaded = [bias](std::optional<ElfAddress> address) {
       return address ? RemoteAddress(bias + static_cast<std::uint64_t>(*address)) : RemoteAddress();
     };
-    return RuntimeLocation{loaded(facts.runtime), loaded(facts.version), loaded(facts.code_type)};
+    RuntimeLocation location{.runtime = loaded(facts.runtime),
+                             .version = loaded(facts.version),
+                             .code_type = loaded(facts.code_type),
+                             .frame_type = loaded(facts.frame_type),
+                             .before_311 = facts.before_311,
+                             .variables = {}};
+    // Code may be mapped once more by itself (libffi's trampolines): variables lie elsewhere then.
+    if (!location.runtime.IsNull() && !IsWritable(mappings, location.runtime)) continue;
+    if (facts.variables) {
+      location.variables = loaded(facts.variables->address);
+      location.variables_size = facts.variables->size;
+    }
+    return location;
   }
   return std::nullopt;
 }

@@ -15,10 +15,16 @@
 
 namespace agent::python {
 
+/// Null where the file does not tell.
 struct RuntimeLocation {
-  RemoteAddress runtime;    ///< _PyRuntime
-  RemoteAddress version;    ///< Py_Version (3.11 and later); null when the file does not tell.
-  RemoteAddress code_type;  ///< PyCode_Type; null when the file does not tell.
+  RemoteAddress runtime;     ///< _PyRuntime; null before 3.7.
+  RemoteAddress version;     ///< Py_Version, 3.11 and later.
+  RemoteAddress code_type;   ///< PyCode_Type
+  RemoteAddress frame_type;  ///< PyFrame_Type
+  /// Major and minor by the functions that a version brought, before 3.11; 0 else.
+  Version before_311;
+  RemoteAddress variables;  ///< .bss, where the text of sys.version is.
+  std::uint64_t variables_size = 0;
 };
 
 /// Looks through the executable mappings of a process. What a file holds is remembered by device
@@ -29,12 +35,15 @@ class RuntimeLocator {
   Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
 
  private:
-  /// What one file holds; no `runtime`: it is not Python.
+  /// What one file holds; no `file`: it is not Python.
   struct FileFacts {
     std::optional<ElfAddress> runtime;
     std::optional<ElfAddress> version;
     std::optional<ElfAddress> code_type;
-    std::optional<ElfFile> file;  ///< Kept open for its segments when it has a runtime.
+    std::optional<ElfAddress> frame_type;
+    Version before_311;
+    std::optional<ElfRange> variables;
+    std::optional<ElfFile> file;  ///< Kept open for its segments.
   };
   const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
 

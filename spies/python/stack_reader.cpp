@@ -87,21 +87,21 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
   const bool through_cframe = layout_.thread.frame_is_in_cframe;
   const RemoteAddress inner = state.cframe.Plus(layout_.thread.cframe_current_frame);
   std::uint64_t inner_before = 0;
-  std::uint64_t inner_after = 0;
-  std::uint64_t holder_after = 0;
+  std::array<std::uint64_t, 2> inner_after{};  // each copy
+  std::array<std::uint64_t, 2> holder_after{};
   ranges_.clear();
   ranges_.push_back({state.address.Plus(thread_read_start_), thread_bytes_});
   const bool read_inner = through_cframe && !state.cframe.IsNull();
   if (read_inner) ranges_.push_back({inner, BytesOf(inner_before)});
   std::size_t offset = 0;
-  for (int copy = 0; copy < 2; ++copy) {
+  for (std::size_t copy = 0; copy < 2; ++copy) {
     for (const Region& region : state.regions) {
       ranges_.push_back({region.start, std::span(copies_).subspan(offset, region.size)});
       offset += region.size;
     }
+    if (read_inner) ranges_.push_back({inner, BytesOf(inner_after[copy])});
+    ranges_.push_back({holder, BytesOf(holder_after[copy])});
   }
-  if (read_inner) ranges_.push_back({inner, BytesOf(inner_after)});
-  ranges_.push_back({holder, BytesOf(holder_after)});
 
   if (const Result<void> read = memory_.ReadRanges(ranges_); !read) {
     if (read.error().code == Errc::kGone) return Snapshot::kGone;
@@ -121,7 +121,10 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     state.cframe = RemoteAddress(holder_before);
     return Snapshot::kRetry;
   }
-  if (holder_before != holder_after || inner_before != inner_after) return Snapshot::kRetry;
+  for (std::size_t copy = 0; copy < 2; ++copy) {
+    if (holder_before != holder_after[copy]) return Snapshot::kRetry;
+    if (inner_before != inner_after[copy]) return Snapshot::kRetry;
+  }
   current_ = RemoteAddress(through_cframe ? inner_before : holder_before);
   return Snapshot::kTaken;
 }
@@ -167,10 +170,19 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
         owner != std::to_integer<unsigned>(first[layout_.frame.owner])) {
       return {Walk::kTorn, {}};
     }
+    // A caller stands still.
+    if (!chain_.empty() &&
+        Load(second, layout_.frame.instruction) != Load(first, layout_.frame.instruction)) {
+      return {Walk::kTorn, {}};
+    }
     chain_.push_back(address.value());
     if (owner < layout_.frame.first_shim_owner) {
-      frames.push_back(
-          {RemoteAddress(code), RemoteAddress(Load(second, layout_.frame.instruction))});
+      RawFrame& frame = frames.emplace_back();
+      frame.code = RemoteAddress(code & ~std::uint64_t{layout_.frame.tag_bits});
+      frame.instruction = RemoteAddress(Load(second, layout_.frame.instruction));
+      if (layout_.frame.tlbc_index != 0) {
+        std::memcpy(&frame.bytecode, second + layout_.frame.tlbc_index, sizeof(frame.bytecode));
+      }
       // Owner 0: on the thread's data stack, which grows upwards within a page.
       if (owner == 0 && previous / kPage == address.value() / kPage &&
           previous >= address.value()) {

@@ -2,11 +2,13 @@
 // Reads the frames of one Python thread, running or stopped, so that a torn stack is never taken
 // for a true one.
 //
-// One process_vm_readv takes the current frame's address, the memory that holds the frames, that
-// memory again, and the current frame's address again. The stack is accepted when both addresses
-// are equal and both copies give the same chain of (frame, code) up to a proper root: a tear would
-// have had to happen twice in the same way. Which memory holds the frames is predicted from the
-// read before and learned anew where the chain leaves it.
+// One process_vm_readv takes the current frame's address, the memory that holds the frames, the
+// address again, that memory again, and the address once more. The stack is accepted when all three
+// addresses are equal and both copies give the same chain of (frame, code), with callers at the
+// same instruction, up to a proper root: a tear would have had to happen twice in the same way.
+// (Without the look in the middle: what earlier calls left above a frame looks like a stack, and
+// the current frame may come back to that height within a microsecond.) Which memory holds the
+// frames is predicted from the read before and learned anew where the chain leaves it.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +25,7 @@ namespace agent::python {
 struct RawFrame {
   RemoteAddress code;
   RemoteAddress instruction;
+  std::uint32_t bytecode = 0;  ///< Which copy of the bytecode (Layout::Frame::tlbc_index).
 };
 
 enum class ReadOutcome {

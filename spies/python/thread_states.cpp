@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 namespace agent::python {
 namespace {
@@ -14,6 +15,8 @@ constexpr std::size_t kMaxThreads = 65536;
 // was freed and made again at the same address for the same tid would be missed: hence a full look
 // now and then.
 constexpr std::chrono::milliseconds kFullLook{200};
+// How soon a thread's second interpreter is found.
+constexpr std::chrono::milliseconds kLook{10};
 
 std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
   std::uint64_t value = 0;
@@ -26,6 +29,8 @@ std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
 Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
   AGENT_TRY(auto address,
             memory_.ReadValue<std::uint64_t>(runtime_.Plus(layout_.runtime.interpreters_head)));
+  const std::uint32_t id_offset =
+      HasNativeIds() ? layout_.thread.native_thread_id : layout_.thread.thread_id;
   std::vector<Head> heads;
   while (address != 0 && heads.size() < kMaxInterpreters) {
     const RemoteAddress interpreter(address);
@@ -42,8 +47,7 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
     AGENT_CHECK_OK(memory_.ReadRanges(ranges));
     head.first_thread = RemoteAddress(first);
     if (first != 0) {
-      AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(
-                                    head.first_thread.Plus(layout_.thread.native_thread_id)));
+      AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(head.first_thread.Plus(id_offset)));
     }
     heads.push_back(head);
   }
@@ -52,22 +56,40 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
 
 Result<void> ThreadStates::ReadThreads(const Head& head) {
   RemoteAddress address = head.first_thread;
-  const std::size_t size = layout_.thread.native_thread_id + sizeof(std::uint64_t);
+  const std::size_t size =
+      std::max(layout_.thread.native_thread_id, layout_.thread.thread_id) + sizeof(std::uint64_t);
   std::vector<std::byte> bytes(size);
   for (std::size_t count = 0; !address.IsNull() && count < kMaxThreads; ++count) {
     AGENT_CHECK_OK(memory_.Read(address, bytes));
     if (Load(bytes, layout_.thread.interp) != head.interpreter.value()) {
       return Fail(Errc::kMalformed, "a thread state that belongs to no interpreter");
     }
-    const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
-    states_[tid].push_back(
-        {.address = address, .interpreter_id = head.id, .cframe = {}, .regions = {}});
+    ThreadState state;
+    state.address = address;
+    state.interpreter_id = head.id;
+    if (HasNativeIds()) {
+      const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
+      states_[tid].push_back(std::move(state));
+    } else {
+      AddLinked(std::move(state), Load(bytes, layout_.thread.thread_id));
+    }
     address = RemoteAddress(Load(bytes, layout_.thread.next));
   }
   return {};
 }
 
+void ThreadStates::AddLinked(ThreadState state, std::uint64_t pthread) {
+  state.pthread = RemoteAddress(pthread);
+  pthreads_.push_back(state.pthread);
+  if (!pthread_ids_.IsKnown()) return;
+  state.tid_address = pthread_ids_.AddressOf(state.pthread);
+  const Result<std::int32_t> tid = memory_.ReadValue<std::int32_t>(state.tid_address);
+  // A thread that has ended without taking its state along has nothing to be read.
+  if (tid && *tid > 0) states_[*tid].push_back(std::move(state));
+}
+
 Result<void> ThreadStates::Refresh() {
+  pthreads_.clear();
   refreshed_ = SystemClock().Now();
   AGENT_TRY(heads_, ReadHeads());
   if (heads_.empty()) return Fail(Errc::kTimeout, "no interpreter has started yet");
@@ -82,20 +104,61 @@ Result<void> ThreadStates::Refresh() {
     if (old == before.end()) continue;
     for (ThreadState& state : states) {
       const auto same = std::ranges::find(old->second, state.address, &ThreadState::address);
-      if (same != old->second.end()) state = *same;
+      if (same == old->second.end()) continue;
+      state.cframe = same->cframe;
+      state.regions = same->regions;
+      state.known = same->known;
     }
   }
   return result;
 }
 
+// Whether interpreters or states were added, or taken away, at the front of a list. One read.
+bool ThreadStates::HasNewStates() {
+  std::vector<std::uint64_t> words(1 + 2 * heads_.size());
+  const auto word = [&](std::size_t i) {
+    return std::as_writable_bytes(std::span(words).subspan(i, 1));
+  };
+  std::vector<ReadRange> ranges = {{runtime_.Plus(layout_.runtime.interpreters_head), word(0)}};
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    const RemoteAddress interpreter = heads_[i].interpreter;
+    ranges.push_back({interpreter.Plus(layout_.interpreter.next), word(1 + 2 * i)});
+    ranges.push_back({interpreter.Plus(layout_.interpreter.threads_head), word(2 + 2 * i)});
+  }
+  if (!memory_.ReadRanges(ranges)) return true;
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    const std::uint64_t previous = i == 0 ? words[0] : words[2 * i - 1];
+    if (previous != heads_[i].interpreter.value()) return true;
+    if (words[2 + 2 * i] != heads_[i].first_thread.value()) return true;
+  }
+  return words[2 * heads_.size() - 1] != 0;
+}
+
+std::vector<ThreadState>* ThreadStates::Known(InnerTid tid) {
+  const auto found = states_.find(static_cast<std::int64_t>(tid));
+  return found == states_.end() ? nullptr : &found->second;
+}
+
 std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
-  const auto key = static_cast<std::int64_t>(tid);
-  if (const auto found = states_.find(key); found != states_.end()) return &found->second;
+  const MonotonicTime now = SystemClock().Now();
+  if (std::vector<ThreadState>* known = Known(tid)) {
+    if (heads_.size() == 1 && now - looked_ < kLook) return known;
+    looked_ = now;
+    if (!HasNewStates()) return known;
+    static_cast<void>(Refresh());
+    return Known(tid);
+  }
   const Result<std::vector<Head>> heads = ReadHeads();
   if (!heads) return nullptr;
-  if (*heads == heads_ && SystemClock().Now() - refreshed_ < kFullLook) return nullptr;
-  if (Refresh(); !states_.contains(key)) return nullptr;
-  return &states_[key];
+  const bool is_learning = !HasNativeIds() && !pthread_ids_.IsKnown();
+  if (*heads == heads_ && !is_learning && now - refreshed_ < kFullLook) return nullptr;
+  if (is_learning) {
+    static_cast<void>(Refresh());
+    pthread_ids_.Learn(pthreads_, tid);
+    if (!pthread_ids_.IsKnown()) return nullptr;
+  }
+  static_cast<void>(Refresh());
+  return Known(tid);
 }
 
 }  // namespace agent::python

@@ -11,6 +11,7 @@
 #include "agent/base/types.h"
 #include "agent/process/memory.h"
 #include "spies/python/layout.h"
+#include "spies/python/pthread_ids.h"
 
 namespace agent::python {
 
@@ -20,12 +21,23 @@ struct Region {
   std::uint32_t size = 0;
 };
 
+/// A frame on the heap that may be part of the next stack.
+struct KnownFrame {
+  RemoteAddress address;
+  std::uint32_t unused = 0;  ///< stacks since the last one that it was part of
+  std::uint32_t offset = 0;  ///< in the bytes of ThreadState::regions, one behind another
+};
+
 /// One PyThreadState, and what the last read of it tells about the next.
 struct ThreadState {
   RemoteAddress address;
   std::int64_t interpreter_id = 0;
   RemoteAddress cframe;         ///< 3.11 and 3.12: where the current frame was held.
   std::vector<Region> regions;  ///< Where its frames were.
+  // Before 3.11:
+  RemoteAddress pthread;          ///< What it has in thread_id.
+  RemoteAddress tid_address;      ///< Where libc keeps the thread's id.
+  std::vector<KnownFrame> known;  ///< By address.
 };
 
 /// Sampling thread only. The memory read is the target's and hostile: lists are bounded, and a list
@@ -33,12 +45,15 @@ struct ThreadState {
 class ThreadStates {
  public:
   ThreadStates(ProcessMemory& memory, const Layout& layout, RemoteAddress runtime)
-      : memory_(memory), layout_(layout), runtime_(runtime) {}
+      : memory_(memory), layout_(layout), runtime_(runtime), pthread_ids_(memory) {}
 
   /// The states of one thread, those of the youngest interpreter first: it runs on top of the older
   /// ones. Empty for a thread without Python state. A thread that is not known makes it look for
-  /// new ones, for little when there are none.
+  /// new ones, for little when there are none; one that is known does so where there are several
+  /// interpreters, and now and then, for it may have entered another one.
   std::vector<ThreadState>* Find(InnerTid tid);
+  /// The same, of what is known already: reads nothing.
+  std::vector<ThreadState>* Known(InnerTid tid);
   /// Reads all lists anew. Threads that were known keep what they learned. kGone, kUnreadable, ...;
   /// kTimeout when no interpreter has started yet.
   Result<void> Refresh();
@@ -48,18 +63,24 @@ class ThreadStates {
     RemoteAddress interpreter;
     std::int64_t id = 0;
     RemoteAddress first_thread;
-    std::int64_t first_tid = 0;
+    std::int64_t first_tid = 0;  // or pthread_t
     friend bool operator==(const Head&, const Head&) = default;
   };
   Result<std::vector<Head>> ReadHeads();
+  bool HasNewStates();
   Result<void> ReadThreads(const Head& head);
+  void AddLinked(ThreadState state, std::uint64_t pthread);
+  [[nodiscard]] bool HasNativeIds() const { return layout_.thread.native_thread_id != 0; }
 
   ProcessMemory& memory_;
   const Layout& layout_;
   RemoteAddress runtime_;
   std::vector<Head> heads_;
   MonotonicTime refreshed_;
+  MonotonicTime looked_;  // for new states
   std::unordered_map<std::int64_t, std::vector<ThreadState>> states_;
+  PthreadIds pthread_ids_;
+  std::vector<RemoteAddress> pthreads_;  // of all states, where there are no native ids
 };
 
 }  // namespace agent::python

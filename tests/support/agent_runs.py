@@ -56,6 +56,52 @@ def any_interpreter():
     raise unittest.SkipTest(f"no CPython of {', '.join(SUPPORTED)} in PATH or pyenv's versions folder")
 
 
+CACHE = pathlib.Path(os.environ.get("AGENT_CACHE") or pathlib.Path(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "agent-dev")
+
+# A mount namespace and a root of its own for the target; the agent stays outside.
+IN_ROOT = ('mount --make-rprivate / && mount --bind "$1" "$2/mnt" && mount -t proc proc "$2/proc" && root=$2 && shift 2 && '
+           'exec chroot "$root" "$@"')
+
+
+class Interpreter:
+    """A CPython of the machine, or of a root that `./dev test-roots` made."""
+
+    def __init__(self, path, root=None):
+        self.path, self.root = path, root
+
+    def __str__(self):
+        return f"{self.root}: {self.path}" if self.root else self.path
+
+    def command(self, program, *arguments):
+        """Runs a program of tests/programs."""
+        if self.root is None:
+            return [self.path, str(PROGRAMS / program), *arguments]
+        return ["unshare", "-m", "sh", "-c", IN_ROOT, "sh", str(PROGRAMS), str(self.root), self.path, f"/mnt/{program}",
+                *arguments]
+
+
+def find_all_interpreters(name):
+    """All of one kind: "3.7" on the machine and in roots, "3.14d" (debug), "3.14t" (free-threaded)."""
+    found = []
+    release = name.rstrip("dt")
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    folders = [f for f in os.environ.get("PATH", "").split(":") if f and "/shims" not in f]
+    candidates = [os.path.join(folder, "python" + name) for folder in folders]
+    candidates += sorted(glob.glob(f"{pyenv}/versions/{release}.*/bin/python{name}"))
+    if name.endswith("t"):  # calls itself by the plain name as well
+        candidates += sorted(glob.glob(f"{CACHE}/roots/built-*/bin/python{name}"))
+    real = set()
+    for path in candidates:
+        if os.access(path, os.X_OK) and os.path.realpath(path) not in real and _version_of(path) == release:
+            real.add(os.path.realpath(path))
+            found.append(Interpreter(path))
+    for root in sorted(CACHE.glob("roots/python-*")):
+        if (root / "complete").exists() and (root / f"usr/bin/python{name}").exists():
+            found.append(Interpreter(f"/usr/bin/python{name}", root))
+    return found
+
+
 class Run:
     """One finished `agent exec`."""
 

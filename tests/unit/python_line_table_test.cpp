@@ -5,9 +5,14 @@
 #include "spies/python/line_table.h"
 #include "tests/support/catch.h"
 
-using agent::python::FindLine;
+using agent::python::LineFormat;
 
 namespace {
+
+std::uint32_t FindLine(const std::vector<std::byte>& table, std::uint32_t first_line,
+                       std::int64_t instruction) {
+  return agent::python::FindLine(LineFormat::kLocations, table, first_line, instruction);
+}
 
 std::vector<std::byte> Table(std::initializer_list<unsigned> bytes) {
   std::vector<std::byte> table;
@@ -58,4 +63,42 @@ TEST_CASE("any bytes are safe") {
   }
   const std::vector<std::byte> endless(100, std::byte{0xff});
   static_cast<void>(FindLine(endless, 1, 1000));
+}
+
+TEST_CASE("3.9 and older: a pair changes the line of the code behind its bytes") {
+  using agent::python::FindLine;
+  // def f():            line 5
+  //   g(              # 6: bytes 0 to 1, and the call at 6 to 7
+  //       1,          # 7: bytes 2 to 3
+  //       2)          # 8: bytes 4 to 5
+  const auto table = Table({0, 1, 2, 1, 2, 1, 2, 0xfe});
+  const auto line = [&](std::int64_t unit) { return FindLine(LineFormat::kPairs, table, 5, unit); };
+  CHECK(line(-1) == 5);
+  CHECK(line(0) == 6);
+  CHECK(line(1) == 7);
+  CHECK(line(2) == 8);
+  CHECK(line(3) == 6);
+  CHECK(line(100) == 6);
+}
+
+TEST_CASE("3.9 and older: a step of more than 255 bytes or 127 lines is several pairs") {
+  using agent::python::FindLine;
+  const auto table = Table({255, 0, 45, 127, 0, 73});
+  CHECK(FindLine(LineFormat::kPairs, table, 1, 149) == 1);
+  CHECK(FindLine(LineFormat::kPairs, table, 1, 150) == 201);
+}
+
+TEST_CASE("3.10: a pair is of its own bytes, and may say that there is no line") {
+  using agent::python::FindLine;
+  const auto table = Table({2, 1, 4, 0x80, 2, 2, 0, 5, 2, 0xff});
+  const auto line = [&](std::int64_t unit) {
+    return FindLine(LineFormat::kRanges, table, 5, unit);
+  };
+  CHECK(line(-1) == 5);
+  CHECK(line(0) == 6);
+  CHECK(line(1) == 0);
+  CHECK(line(2) == 0);
+  CHECK(line(3) == 8);
+  CHECK(line(4) == 12);
+  CHECK(line(5) == 0);
 }

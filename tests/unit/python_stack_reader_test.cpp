@@ -20,8 +20,13 @@ const Layout& kLayout = *TableLayout(Version{0x030c01f0});
 struct Fixture {
   FakeMemory memory;
   StackReader reader{memory, kLayout};
-  ThreadState state{
-      .address = RemoteAddress(kThread), .interpreter_id = 0, .cframe = {}, .regions = {}};
+  ThreadState state{.address = RemoteAddress(kThread),
+                    .interpreter_id = 0,
+                    .cframe = {},
+                    .regions = {},
+                    .pthread = {},
+                    .tid_address = {},
+                    .known = {}};
   std::vector<RawFrame> frames;
 
   Fixture() {
@@ -133,4 +138,31 @@ TEST_CASE_METHOD(Fixture, "addresses that lead nowhere cost a bounded number of 
   SetCurrent(0xfffffffffffff000);
   CHECK(Read() == ReadOutcome::kTorn);
   CHECK(memory.reads < 100);
+}
+
+TEST_CASE_METHOD(Fixture, "what earlier calls left above another frame is no stack") {
+  REQUIRE(Read() == ReadOutcome::kStack);
+  memory.between = [&](int range) {
+    // Behind the first look at the current frame all have returned, and another function is in the
+    // lowest one's place. Before the last look, the same height is reached again.
+    if (range == 2) {
+      PutFrame(kStack, 0xc0de9, kShim, 0);
+      SetCurrent(kStack);
+    }
+    if (range == 6) SetCurrent(kStack + 200);
+  };
+  CHECK(Read() == ReadOutcome::kTorn);
+}
+
+TEST_CASE_METHOD(Fixture, "a caller that runs on between the copies is torn, a leaf may") {
+  REQUIRE(Read() == ReadOutcome::kStack);
+  std::uint64_t instruction = 0xc0de0;
+  memory.between = [&](int) {
+    memory.Put(Round(kStack + 200) + kLayout.frame.instruction, instruction += 2);
+  };
+  CHECK(Read() == ReadOutcome::kStack);
+  memory.between = [&](int) {
+    memory.Put(Round(kStack + 100) + kLayout.frame.instruction, instruction += 2);
+  };
+  CHECK(Read() == ReadOutcome::kTorn);
 }

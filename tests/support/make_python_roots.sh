@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes the roots that tests/e2e/test_python_versions.py finds: minimal Debian systems with the CPythons of their suites,
+# release and debug builds, and free-threaded 3.13, which Debian does not have, from Debian's source. One that is there
+# already is left alone. Root only.
+#
+# usage: make_python_roots.sh FOLDER
+set -euo pipefail
+
+folder=$1
+mirror=${AGENT_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+made=() missing=()
+
+# make SUITE PACKAGE...: a root with those of the packages that the suite has.
+make() {
+  local suite=$1 root=$folder/python-$1 list package packages=""
+  shift
+  if [ -e "$root/complete" ]; then
+    made+=("$suite")
+    return
+  fi
+  if ! list=$(curl -sSf --max-time 120 "$mirror/dists/$suite/main/binary-amd64/Packages.xz" | xz -dc); then
+    missing+=("$suite")
+    return
+  fi
+  for package; do
+    if grep -qx "Package: $package" <<<"$list"; then
+      packages+=,$package
+    else
+      missing+=("$suite/$package")
+    fi
+  done
+  echo "== debootstrap $suite, ${packages#,}" >&2
+  rm -rf --one-file-system "$root.part"
+  if debootstrap --variant=minbase --include="${packages#,}" "$suite" "$root.part" "$mirror" >"$folder/python-$suite.log" 2>&1
+  then
+    mv "$root.part" "$root"
+    touch "$root/complete"
+    made+=("$suite")
+  else
+    missing+=("$suite, see $folder/python-$suite.log")
+  fi
+}
+
+# build MINOR SUITE: a free-threaded CPython from the source of the suite's package.
+build() {
+  local prefix=$folder/built-$1t work=$folder/built-$1t.part version
+  if [ -x "$prefix/bin/python$1t" ]; then
+    made+=("$1t")
+    return
+  fi
+  version=$(curl -sSf --max-time 120 "$mirror/dists/$2/main/source/Sources.xz" | xz -dc |
+    sed -n "s/.* \(python$1_[0-9.]*\)\.orig\.tar\.xz$/\1/p" | sort -V | tail -n 1)
+  echo "== building $version, free-threaded" >&2
+  rm -rf "$work"
+  mkdir -p "$work/source" "$work/build"
+  if curl -sSf --max-time 300 "$mirror/pool/main/p/python$1/$version.orig.tar.xz" | tar xJ -C "$work/source" --strip-components=1 &&
+    (cd "$work/build" && ../source/configure --disable-gil --prefix="$prefix" OPT="-O2 -DNDEBUG -fwrapv" &&
+      make -j"$(nproc)" && make install) >"$folder/built-$1t.log" 2>&1
+  then
+    made+=("$1t")
+  else
+    missing+=("$1t from $version, see $folder/built-$1t.log")
+  fi
+  rm -rf "$work"
+}
+
+mkdir -p "$folder"
+make bullseye python3.9 python3.9-dbg
+make bookworm python3.11 python3.11-dbg
+make trixie python3.13 python3.13-dbg python3.13-nogil
+make sid python3.14 python3.14-dbg python3.14-nogil python3.15 python3.15-dbg python3.15-nogil
+build 3.13 trixie
+
+echo "roots: ${made[*]:-none}"
+if [ ${#missing[@]} -gt 0 ]; then printf 'not to be had: %s\n' "${missing[@]}"; fi
