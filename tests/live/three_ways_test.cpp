@@ -31,10 +31,11 @@ enum class Verdict : std::uint8_t {
   kOthersEndEarlier,  // and are equal up to there
   kOursEndsEarlier,
   kDifferent,
+  kNoTable,  ///< Different, behind code that no table describes: the others guess there.
 };
 
 struct Counts {
-  std::array<int, 4> verdicts{};
+  std::array<int, 5> verdicts{};
   std::vector<std::string> examples;
   int& operator[](Verdict verdict) { return verdicts[static_cast<std::size_t>(verdict)]; }
 };
@@ -58,6 +59,16 @@ std::vector<OtherFrame> WalkByLibunwind(unwind::SlowUnwinder& slow,
   return frames;
 }
 
+bool HasTable(Walked& walked, std::uint64_t pc) {
+  const unwind::CodeRegion* region = walked.space().Find(pc);
+  const unwind::CodeTables* tables =
+      region == nullptr || region->file == nullptr ? nullptr : region->file->tables();
+  if (tables == nullptr) return false;
+  const ElfAddress address{pc - region->bias};
+  return tables->frames.Find(address).cfa != unwind::CfaKind::kNone ||
+         tables->RuleAt(address).cfa != unwind::CfaKind::kNone;
+}
+
 Verdict Compare(Walked& walked, const Stack& ours, const std::vector<OtherFrame>& theirs,
                 std::size_t* at) {
   const std::size_t common = std::min(ours.size(), theirs.size());
@@ -65,7 +76,8 @@ Verdict Compare(Walked& walked, const Stack& ours, const std::vector<OtherFrame>
     // Each has its own idea of where a signal handler returns to.
     const std::uint64_t pc = theirs[*at].pc;
     if (!walked.IsAt(ours[*at], pc, false) && !walked.IsAt(ours[*at], pc, true)) {
-      return Verdict::kDifferent;
+      const bool guessed = *at > 0 && !HasTable(walked, theirs[*at - 1].pc);
+      return guessed ? Verdict::kNoTable : Verdict::kDifferent;
     }
   }
   if (ours.size() < theirs.size()) return Verdict::kOursEndsEarlier;
@@ -205,7 +217,8 @@ std::vector<Program> Programs() {
 
 TEST_CASE("three ways: ours, libunwind and libdw on the same snapshots") {
   fmt::print(
-      "{:15} {:>9} {:>7} {:>6} | libunwind: equal, ends earlier, ours earlier, different | "
+      "{:15} {:>9} {:>7} {:>6} | libunwind: equal, ends earlier, ours earlier, different, "
+      "different behind code without a table | "
       "libdw: the same\n",
       "program", "snapshots", "frames", "whole");
   int snapshots = 0;
@@ -222,9 +235,9 @@ TEST_CASE("three ways: ours, libunwind and libdw on the same snapshots") {
     ++programs;
     const auto& u = row.libunwind.verdicts;
     const auto& d = row.libdw.verdicts;
-    fmt::print("{:15} {:9} {:7} {:6} | {:6} {:6} {:6} {:6} | {:6} {:6} {:6} {:6}\n", program.name,
-               row.snapshots, row.frames, row.whole, u[0], u[1], u[2], u[3], d[0], d[1], d[2],
-               d[3]);
+    fmt::print("{:15} {:9} {:7} {:6} | {:6} {:6} {:6} {:6} {:6} | {:6} {:6} {:6} {:6} {:6}\n",
+               program.name, row.snapshots, row.frames, row.whole, u[0], u[1], u[2], u[3], u[4],
+               d[0], d[1], d[2], d[3], d[4]);
     // libunwind alone may be wrong: it takes code without a table to keep a frame pointer, and its
     // return addresses on trust.
     const int bad = d[2] + d[3];
