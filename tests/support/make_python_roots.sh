@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the roots that tests/e2e/test_python_versions.py finds: minimal Debian systems with the CPythons of their suites,
 # release and debug builds, and free-threaded 3.13, which Debian does not have, from Debian's source. One that is there
-# already is left alone. The last one also has the profilers that ./dev bench compares with. Root only.
+# already is left alone. Beside them they have the profilers that ./dev bench compares with. Root only.
 #
 # usage: make_python_roots.sh FOLDER
 set -euo pipefail
@@ -68,9 +68,8 @@ build() {
 mkdir -p "$folder"
 make bullseye python3.9 python3.9-dbg
 make bookworm python3.11 python3.11-dbg
-make trixie python3.13 python3.13-dbg python3.13-nogil
-make sid python3.14 python3.14-dbg python3.14-nogil python3.15 python3.15-dbg python3.15-nogil \
-  austin samply
+make trixie python3.13 python3.13-dbg python3.13-nogil austin
+make sid python3.14 python3.14-dbg python3.14-nogil python3.15 python3.15-dbg python3.15-nogil samply
 build 3.13 trixie
 
 echo "roots: ${made[*]:-none}"
