@@ -240,12 +240,16 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
   thread.weights.AddSample({.stack = stack, .at = wall});
-  if (context_.wall) SetWallStack(thread, stack, since);
+  if (context_.wall) {
+    SetWallStack(thread, stack, since);
+    thread.blip = false;  // what it slept in is not its wall stack any more
+  }
   context_.page->samples_taken.fetch_add(1, std::memory_order_relaxed);
 }
 
 // A thread that has run since the last look, and sleeps now. It is read without a stop.
 void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall) {
+  thread.was_running = true;  // so that it is looked at again, until this has succeeded
   if (thread.is_asked) return;
   AddWallTime(thread, now);
   if (!spy_ || is_fallback_) TryAttach(now);
@@ -253,7 +257,6 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   const Result<std::string_view> text = thread.syscall.Read(buffer);
   if (!text) return;
   const Result<std::optional<BlockedCall>> call = ParseBlockedCall(*text);
-  thread.was_running = true;  // so that it is looked at again, until this has succeeded
   if (!call || !*call) return;
   Stack kernel_frames = ReadKernelFrames(thread);
   if (!spy_ || !spy_->WantsSnapshots()) {

@@ -25,8 +25,9 @@ UnwindRule StackState::Rule() const {
   }
   if (!IsKnown()) return rule;
   rule.cfa = CfaKind::kRegister;
-  rule.cfa_register = sp != kUnknown ? Numbers::kSp : Numbers::kFp;
-  rule.cfa_offset = sp != kUnknown ? sp : fp;
+  // What is pushed may be taken off by who is called (V8's builtins): the frame pointer stays.
+  rule.cfa_register = fp != kUnknown ? Numbers::kFp : Numbers::kSp;
+  rule.cfa_offset = fp != kUnknown ? fp : sp;
   rule.fp = caller_fp;
   rule.extra = caller_extra;
   rule.return_address = {.kind = SavedKind::kAtCfa, .offset = -kWord};

@@ -2,6 +2,7 @@
 #include "spies/unwind/unwinder.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "spies/unwind/go_stacks.h"
@@ -111,12 +112,15 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
       if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
     } else {
       const bool was_exact = cursor.is_exact;
-      const bool is_scanned = place->is_scanned;
-      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, place->is_in_file, cursor)
+      const bool is_in_file = place->is_in_file;
+      std::optional<Cursor> scanned;  // before a step by a rule that may be wrong
+      if (place->is_scanned) scanned = cursor;
+      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, is_in_file, cursor)
                                         : ByRule(snapshot, rule, cursor);
-      if (is_scanned && step == Step::kComplex) return result;
-      if (is_scanned && step == Step::kCaller && !IsAfterCall(cursor.registers.pc(), now)) {
-        return result;
+      if (scanned && (step == Step::kComplex ||
+                      (step == Step::kCaller && !IsAfterCall(cursor.registers.pc(), now)))) {
+        cursor = *scanned;
+        step = WithoutRule(snapshot, now, is_in_file, cursor);
       }
       if (step == Step::kComplex) step = BySlowPath(snapshot, frames.size() - first - 1, cursor);
       // Go goes from one stack to another within a thread.
