@@ -153,7 +153,8 @@ class NativeShares(unittest.TestCase):
         node = shutil.which("node")
         if node is None:
             raise unittest.SkipTest("no node")
-        self.run_truth([node, "--perf-basic-prof", str(PROGRAMS / "shares.js"), str(SECONDS)])
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:  # node leaves a log where it runs
+            self.run_truth([node, "--perf-basic-prof", str(PROGRAMS / "shares.js"), str(SECONDS)], cwd=folder)
         self.check_javascript()
 
     def test_node_with_jitdump(self):
