@@ -25,12 +25,22 @@ constexpr std::size_t kMaxName = 255;    // NAME_MAX
 constexpr std::size_t kMaxBuildId = 64;  // bytes
 constexpr std::size_t kMinBuildId = 4;   // hex digits
 
-bool IsHex(std::string_view text) {
-  return std::ranges::all_of(
-      text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+bool SameDirectory(const UniqueFd& a, const UniqueFd& b) {
+  struct stat first{};
+  struct stat second{};
+  return ::fstat(a.get(), &first) == 0 && ::fstat(b.get(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-std::string BuildIdPath(const std::string& build_id) {
+}  // namespace
+
+bool IsBuildId(std::string_view text) {
+  return text.size() >= kMinBuildId && text.size() <= 2 * kMaxBuildId &&
+         std::ranges::all_of(
+             text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+std::string InstalledDebugPath(const std::string& build_id) {
   return "/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug";
 }
 
@@ -46,15 +56,6 @@ std::string BuildIdOf(const ElfFile& file) {
   }
   return ToHex(section->bytes.subspan(kHeader));
 }
-
-bool SameDirectory(const UniqueFd& a, const UniqueFd& b) {
-  struct stat first{};
-  struct stat second{};
-  return ::fstat(a.get(), &first) == 0 && ::fstat(b.get(), &second) == 0 &&
-         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
-}  // namespace
 
 std::optional<DebugLink> ReadDebugLink(const ElfFile& file) {
   const auto section = file.ReadSection(".gnu_debuglink");
@@ -98,8 +99,8 @@ DebugFiles::Opened DebugFiles::Open(const UniqueFd& root, const std::string& pat
 }
 
 std::optional<DebugFile> DebugFiles::FindByBuildId(const std::string& build_id) const {
-  if (build_id.size() < kMinBuildId || !IsHex(build_id)) return std::nullopt;
-  const std::string path = BuildIdPath(build_id);
+  if (!IsBuildId(build_id)) return std::nullopt;
+  const std::string path = InstalledDebugPath(build_id);
   for (const UniqueFd* root : {&root_, &our_root_}) {
     if (!root->valid() || (root == &our_root_ && shares_our_root_)) continue;
     Opened opened = Open(*root, path);

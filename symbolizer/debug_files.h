@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "agent/base/unique_fd.h"
 #include "agent/elf/elf_file.h"
@@ -20,14 +21,23 @@ struct DebugLink {
 /// Nothing where there is no such section, or its name has a folder.
 [[nodiscard]] std::optional<DebugLink> ReadDebugLink(const ElfFile& file);
 
+/// Where the debug file of a build id is when it is installed.
+[[nodiscard]] std::string InstalledDebugPath(const std::string& build_id);
+
 /// CRC-32 of a file's content, as .gnu_debuglink has it; nothing when it cannot be read or is
 /// longer than 8 GiB.
 [[nodiscard]] std::optional<std::uint32_t> FileCrc(const UniqueFd& file);
+
+/// Lower-case hex digits, a possible number of them. Safe as a part of a path.
+[[nodiscard]] bool IsBuildId(std::string_view text);
+/// The build id of a file that may be of debug information only; "" when there is none.
+[[nodiscard]] std::string BuildIdOf(const ElfFile& file);
 
 struct DebugFile {
   std::shared_ptr<const ElfFile> elf;
   std::string path;            ///< As its root sees it.
   bool from_our_root = false;  ///< Taken from our own root, though the target has another.
+  bool downloaded = false;     ///< `path` is where it would be if it was installed.
 };
 
 /// Searches below a target's root and, for files with the right build id only, below ours.

@@ -8,10 +8,8 @@
 #include <utility>
 
 #include "agent/base/path.h"
-#include "symbolizer/debug_files.h"
 #include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_names.h"
-#include "symbolizer/elf_sections.h"
 #include "symbolizer/go_names.h"
 #include "symbolizer/mini_debug_info.h"
 #include "symbolizer/symbol_index.h"
@@ -25,28 +23,49 @@ bool HasSymtab(const ElfFile& file) {
   });
 }
 
-std::unique_ptr<NameSource> OpenDwarf(const DebugFile& file, const CodeRanges& code,
-                                      const DebugFiles& files) {
+}  // namespace
+
+// What is not there yet is remembered as awaited.
+std::shared_ptr<const ElfFile> ModuleNames::Fetch(DebugFetcher* fetcher,
+                                                  const std::string& build_id) {
+  if (fetcher == nullptr || build_id.empty()) return nullptr;
+  std::shared_ptr<const ElfFile> elf = fetcher->Find(build_id);
+  if (elf == nullptr) awaited_.push_back(build_id);
+  return elf;
+}
+
+std::unique_ptr<NameSource> ModuleNames::OpenDwarf(const DebugFile& file, const CodeRanges& code,
+                                                   const DebugFiles& files, DebugFetcher* fetcher) {
   std::shared_ptr<const ElfFile> alt;
   if (const auto link = ReadAltLink(*file.elf)) {
     alt = files.FindAlt(link->path, link->build_id, file);
+    if (alt == nullptr) alt = Fetch(fetcher, link->build_id);
   }
   std::optional<std::string> split_folder;
-  if (files.shares_our_root()) split_folder = FolderOf(file.path);
+  if (files.shares_our_root() && !file.downloaded) split_folder = FolderOf(file.path);
   return DwarfNames::Open(file.elf, std::move(alt), code, std::move(split_folder));
 }
 
-}  // namespace
-
-ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const UniqueFd& root) {
+ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const UniqueFd& root,
+                         DebugFetcher* fetcher) {
   auto opened = elf.Open();
   if (!opened) return;
   readable_ = true;
   DebugFile main{.elf = std::make_shared<const ElfFile>(*std::move(opened)), .path = path};
   const CodeRanges code(*main.elf);
   const DebugFiles files(root);
+  auto go = GoNames::Open(*main.elf);
   std::optional<DebugFile> debug;
-  if (!HasDwarf(*main.elf)) debug = files.Find(*main.elf, path);
+  if (!HasDwarf(*main.elf)) {
+    debug = files.Find(*main.elf, path);
+    if (!debug && !go && !HasSymtab(*main.elf)) {
+      const std::string build_id = BuildIdOf(*main.elf);
+      if (auto fetched = Fetch(fetcher, build_id)) {
+        debug = {
+            .elf = std::move(fetched), .path = InstalledDebugPath(build_id), .downloaded = true};
+      }
+    }
+  }
 
   auto symbols = std::make_unique<SymbolIndex>(code);
   symbols->Add(main.elf);
@@ -60,11 +79,11 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
   }
   symbols->Seal();
 
-  if (auto go = GoNames::Open(*main.elf)) {
+  if (go) {
     sources_.push_back(std::move(go));
     stripped_ = false;
   }
-  if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files)) {
+  if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files, fetcher)) {
     sources_.push_back(std::move(dwarf));
     stripped_ = false;
   }

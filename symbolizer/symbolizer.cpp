@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
@@ -42,7 +43,7 @@ struct PlaceHash {
 
 class Symbolizer::Impl {
  public:
-  explicit Impl(Demangle demangle) : demangle_(demangle) {}
+  Impl(Demangle demangle, DebugFetcher* fetcher) : demangle_(demangle), fetcher_(fetcher) {}
 
   void AddModule(const Module* module, ModuleSource source) {
     const std::lock_guard lock(mutex_);
@@ -73,8 +74,26 @@ class Symbolizer::Impl {
   }
 
   void LookUpAhead(const Profile& window) {
+    UseArrived();
     LookUpAll(window, window.Entries());
     ForgetTransient();
+  }
+
+  void UseArrived() {
+    if (fetcher_ == nullptr) return;
+    const std::vector<std::string> arrived = fetcher_->TakeArrived();
+    if (arrived.empty()) return;
+    std::set<const Module*> again;
+    for (auto& [module, open] : modules_) {
+      if (std::ranges::find_first_of(open.awaited, arrived) == open.awaited.end()) continue;
+      open.names.reset();
+      again.insert(module);
+    }
+    std::vector<Place> places;
+    for (const auto& [place, named] : kept_) {
+      if (again.contains(place.module)) places.push_back(place);
+    }
+    LookUpPlaces(std::move(places));
   }
 
   [[nodiscard]] std::vector<UnnamedCode> unnamed() const {
@@ -92,6 +111,7 @@ class Symbolizer::Impl {
     std::shared_ptr<const ModuleSource> source;  // null: AddModule was not called
     std::unique_ptr<ModuleNames> names;          // of code with a file, while open
     std::unique_ptr<JitNames> jit;               // of code without
+    std::vector<std::string> awaited;            // build ids of debug files that may come
     unsigned idle_windows = 0;
   };
 
@@ -114,6 +134,10 @@ class Symbolizer::Impl {
         if (IsUnnamed(frame) && kept_.try_emplace(place).second) missing.push_back(place);
       }
     }
+    LookUpPlaces(std::move(missing));
+  }
+
+  void LookUpPlaces(std::vector<Place> missing) {
     std::ranges::sort(missing, [](const Place& a, const Place& b) {
       return std::tie(a.module, a.address) < std::tie(b.module, b.address);
     });
@@ -142,7 +166,9 @@ class Symbolizer::Impl {
                                               open.source->owner, open.source->jitdump_paths);
       }
     } else if (!open.names) {
-      open.names = std::make_unique<ModuleNames>(*open.source->elf, module.path, open.source->root);
+      open.names = std::make_unique<ModuleNames>(*open.source->elf, module.path, open.source->root,
+                                                 fetcher_);
+      open.awaited = open.names->awaited();
     }
     return open;
   }
@@ -150,7 +176,7 @@ class Symbolizer::Impl {
   Named LookUp(const Place& place, Open& open) {
     Named named = open.jit ? LookUpJit(place, *open.jit) : LookUpFile(place, open);
     if (!named.unnamed) return named;
-    CountAddress(place, *named.unnamed, /*again=*/open.jit != nullptr);
+    CountAddress(place, *named.unnamed, /*again=*/open.jit || !open.awaited.empty());
     const std::string name = fmt::format("{}+{:#x}", BaseName(place.module->path), place.address);
     named.frames.push_back({.function = functions_.Intern(name, place.module->path, 0),
                             .line = 0,
@@ -160,10 +186,13 @@ class Symbolizer::Impl {
     return named;
   }
 
-  // Code without a file is looked up in each window: it counts the first time.
+  // Code without a file is looked up in each window, and a file's again when its debug file comes:
+  // it counts once for a reason.
   void CountAddress(const Place& place, UnnamedReason reason, bool again) {
-    if (again && (unnamed_jit_.size() >= kMaxKept || !unnamed_jit_.emplace(place, true).second)) {
-      return;
+    if (again) {
+      if (counted_.size() >= kMaxKept) return;
+      const auto [known, is_new] = counted_.try_emplace(place, reason);
+      if (!is_new && std::exchange(known->second, reason) == reason) return;
     }
     ++UnnamedOf(place.module, reason).addresses;
   }
@@ -237,10 +266,11 @@ class Symbolizer::Impl {
   }
 
   const Demangle demangle_;
+  DebugFetcher* const fetcher_;  // may be null
   FunctionTable functions_;
   std::unordered_map<Place, Named, PlaceHash> kept_;
-  std::vector<Place> transient_;  // of kept_: for this window only
-  std::unordered_map<Place, bool, PlaceHash> unnamed_jit_;
+  std::vector<Place> transient_;                                 // of kept_: for this window only
+  std::unordered_map<Place, UnnamedReason, PlaceHash> counted_;  // for what it was last
   std::unordered_map<const Module*, Open> modules_;
   std::map<std::pair<const Module*, UnnamedReason>, UnnamedCode> unnamed_;
 
@@ -248,7 +278,8 @@ class Symbolizer::Impl {
   std::unordered_map<const Module*, std::shared_ptr<const ModuleSource>> sources_;
 };
 
-Symbolizer::Symbolizer(Demangle demangle) : impl_(std::make_unique<Impl>(demangle)) {}
+Symbolizer::Symbolizer(Demangle demangle, DebugFetcher* fetcher)
+    : impl_(std::make_unique<Impl>(demangle, fetcher)) {}
 Symbolizer::~Symbolizer() = default;
 
 void Symbolizer::AddModule(const Module* module, ModuleSource source) {
@@ -258,6 +289,8 @@ void Symbolizer::AddModule(const Module* module, ModuleSource source) {
 std::unique_ptr<Profile> Symbolizer::Name(const Profile& window) { return impl_->Name(window); }
 
 void Symbolizer::LookUpAhead(const Profile& window) { impl_->LookUpAhead(window); }
+
+void Symbolizer::UseArrived() { impl_->UseArrived(); }
 
 std::vector<UnnamedCode> Symbolizer::unnamed() const { return impl_->unnamed(); }
 

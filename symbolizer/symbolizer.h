@@ -15,6 +15,7 @@
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
 #include "agent/profile/unnamed.h"
+#include "symbolizer/debug_fetcher.h"
 #include "symbolizer/demangle.h"
 
 namespace agent {
@@ -36,7 +37,8 @@ struct ModuleSource {
 /// Name is for one thread (the window writer's); AddModule may be called from another one.
 class Symbolizer {
  public:
-  explicit Symbolizer(Demangle demangle);
+  /// `fetcher` may be null; else it outlives the Symbolizer.
+  explicit Symbolizer(Demangle demangle, DebugFetcher* fetcher = nullptr);
   ~Symbolizer();
   Symbolizer(const Symbolizer&) = delete;
   Symbolizer& operator=(const Symbolizer&) = delete;
@@ -45,13 +47,17 @@ class Symbolizer {
   /// nothing. Code without a file is a module of its own in each process.
   void AddModule(const Module* module, ModuleSource source);
   /// A copy of `window` in which every frame has a function. Each address is looked up once in a
-  /// run; in code without a file once in a window, since compilers use memory again. Inlined calls
-  /// become frames of their own. An address without a name becomes "libfoo.so+0x1234" and keeps
-  /// module and address; one with a name loses them, so that stacks add up. Frames that have a
-  /// function pass unchanged. Functions live as long as the Symbolizer.
+  /// run (again when a debug file has come, see UseArrived); in code without a file once in a
+  /// window, since compilers use memory again. Inlined calls become frames of their own. An address
+  /// without a name becomes "libfoo.so+0x1234" and keeps module and address; one with a name loses
+  /// them, so that stacks add up. Frames that have a function pass unchanged. Functions live as
+  /// long as the Symbolizer.
   std::unique_ptr<Profile> Name(const Profile& window);
   /// Looks up what Name would have to for `window`, which is still growing, and keeps that only.
   void LookUpAhead(const Profile& window);
+  /// Looks up again what the fetcher has brought debug files for since. LookUpAhead begins with it;
+  /// Name does not, since a program's end may wait for that.
+  void UseArrived();
   /// What had no name in all windows so far, the most samples first. For the thread that calls
   /// Name.
   [[nodiscard]] std::vector<UnnamedCode> unnamed() const;

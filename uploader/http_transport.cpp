@@ -2,6 +2,7 @@
 #include "uploader/http_transport.h"
 
 #include <fcntl.h>
+#include <httplib.h>
 #include <netdb.h>
 #include <nss.h>
 #include <openssl/crypto.h>
@@ -19,11 +20,6 @@
 #include <utility>
 
 #include "agent/base/unique_fd.h"
-
-// A server that closes early must give EPIPE, not SIGPIPE.
-#define CPPHTTPLIB_SEND_FLAGS MSG_NOSIGNAL
-#define CPPHTTPLIB_OPENSSL_SUPPORT
-#include <httplib.h>
 
 namespace agent {
 namespace {
@@ -58,6 +54,25 @@ Authorities FindAuthorities() {
     if (::access(bundle, R_OK) == 0) return {bundle, ""};
   }
   return {"", "/etc/ssl/certs"};
+}
+
+std::unique_ptr<httplib::SSLClient> MakeTlsClient(const ServerAddress& address) {
+  auto client = std::make_unique<httplib::SSLClient>(address.host, address.port);
+  client->enable_server_certificate_verification(true);
+  SSL_CTX* context = client->ssl_context();
+  if (context == nullptr) return client;
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
+  // Servers that close without close_notify have answered all the same.
+  SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+#endif
+  const Authorities authorities = FindAuthorities();
+  client->set_ca_cert_path(authorities.file, authorities.folder);
+  // httplib takes the folder only where there is no file.
+  if (!authorities.file.empty() && !authorities.folder.empty()) {
+    SSL_CTX_load_verify_locations(context, nullptr, authorities.folder.c_str());
+  }
+  return client;
 }
 
 // The socket under way, as a descriptor of our own: shutting it down wakes the request, and cannot
@@ -101,7 +116,10 @@ class HttpTransport final : public Transport {
 
   Reply Post(const std::string& body, Nanoseconds limit) override {
     try {
-      if (client_ == nullptr) client_ = MakeClient();
+      if (client_ == nullptr) {
+        client_ = MakeHttpClient(address_);
+        client_->set_socket_options([this](int socket) { socket_.Set(socket); });
+      }
       const Reply reply = Request(body, limit);
       // With a new client the certificates are read anew: they may have been what was wrong.
       if (reply.status == 0) client_.reset();
@@ -117,43 +135,6 @@ class HttpTransport final : public Transport {
   void Cancel() override { socket_.ShutDown(); }
 
  private:
-  std::unique_ptr<httplib::ClientImpl> MakeClient() {
-    std::unique_ptr<httplib::ClientImpl> client;
-    if (address_.tls) {
-      client = MakeTlsClient();
-    } else {
-      client = std::make_unique<httplib::ClientImpl>(address_.host, address_.port);
-    }
-    client->set_connection_timeout(kConnectLimit);
-    client->set_follow_location(false);
-    client->set_decompress(false);
-    client->set_url_encode(false);
-    // A connection each: a server or balancer that closes idle ones would make requests fail.
-    client->set_keep_alive(false);
-    if (!address_.user.empty()) client->set_basic_auth(address_.user, address_.password);
-    client->set_socket_options([this](int socket) { socket_.Set(socket); });
-    return client;
-  }
-
-  std::unique_ptr<httplib::SSLClient> MakeTlsClient() {
-    auto client = std::make_unique<httplib::SSLClient>(address_.host, address_.port);
-    client->enable_server_certificate_verification(true);
-    SSL_CTX* context = client->ssl_context();
-    if (context == nullptr) return client;
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
-    // Servers that close without close_notify have answered all the same.
-    SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
-#endif
-    const Authorities authorities = FindAuthorities();
-    client->set_ca_cert_path(authorities.file, authorities.folder);
-    // httplib takes the folder only where there is no file.
-    if (!authorities.file.empty() && !authorities.folder.empty()) {
-      SSL_CTX_load_verify_locations(context, nullptr, authorities.folder.c_str());
-    }
-    return client;
-  }
-
   Reply Request(const std::string& body, Nanoseconds limit) {
     const MonotonicTime deadline = std::chrono::steady_clock::now() + limit;
     client_->set_connection_timeout(std::min<Nanoseconds>(limit, kConnectLimit));
@@ -217,13 +198,34 @@ class HttpTransport final : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> MakeHttpTransport(ServerAddress address) {
+std::unique_ptr<httplib::ClientImpl> MakeHttpClient(const ServerAddress& address) {
+  std::unique_ptr<httplib::ClientImpl> client;
+  if (address.tls) {
+    client = MakeTlsClient(address);
+  } else {
+    client = std::make_unique<httplib::ClientImpl>(address.host, address.port);
+  }
+  client->set_connection_timeout(kConnectLimit);
+  client->set_follow_location(false);
+  client->set_decompress(false);
+  client->set_url_encode(false);
+  // A connection each: a server or balancer that closes idle ones would make requests fail.
+  client->set_keep_alive(false);
+  if (!address.user.empty()) client->set_basic_auth(address.user, address.password);
+  return client;
+}
+
+void PrepareHttp() {
   // A static glibc has these two built in; what the image's nsswitch.conf names besides would be
   // loaded from the image's own, other glibc.
   ::__nss_configure_lookup("hosts", "files dns");
   // No configuration: openssl.cnf of the image may name modules that we cannot load. No clean-up at
   // exit: a thread that was left behind in a request may still be using the library.
   OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);
+}
+
+std::unique_ptr<Transport> MakeHttpTransport(ServerAddress address) {
+  PrepareHttp();
   return std::make_unique<HttpTransport>(std::move(address));
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/path.h"
+#include "agent/cli/debuginfod.h"
 #include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -139,7 +141,11 @@ void WriteToStderr(std::string_view text) {
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const SystemClock clock;
   FunctionTable functions;
-  Symbolizer symbolizer(plan.settings.demangle);
+  std::unique_ptr<DebugFetcher> fetcher;
+  if (plan.settings.debuginfod) {
+    fetcher = StartDebuginfod([](const char* name) { return std::getenv(name); });
+  }
+  Symbolizer symbolizer(plan.settings.demangle, fetcher.get());
   SymbolSources sources(symbolizer);
   unwind::CodeFiles files(sources);
   python::PythonSpyFactory python(functions);

@@ -175,6 +175,12 @@ constexpr std::array kOptions = {
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",
            Option::In::kBoth, ApplyDemangle},
+    Option{"debuginfod", "PYROSCOPE_DEBUGINFOD", "",
+           "Ask the servers in DEBUGINFOD_URLS for the debug files of stripped code",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.debuginfod);
+           }},
     Option{"pyspy-blocking", "PYROSCOPE_PYSPY_BLOCKING", "",
            "Stop a thread for every sample; not needed for true stacks", Option::In::kBoth,
            [](Settings& settings, const std::string& text) {

@@ -39,6 +39,11 @@ void WindowWriter::Finish() {
   thread_.join();
 }
 
+bool WindowWriter::IsFinishing() {
+  const std::lock_guard lock(mutex_);
+  return finishing_;
+}
+
 void WindowWriter::Run() {
   while (true) {
     std::unique_ptr<Profile> window;
@@ -61,6 +66,7 @@ void WindowWriter::Run() {
     }
     window = symbolizer_.Name(*window);
     for (ProfileSink* sink : sinks_) sink->Write(*window);
+    if (!IsFinishing()) symbolizer_.UseArrived();
   }
 }
 

@@ -36,6 +36,7 @@ class WindowWriter {
 
  private:
   void Run();
+  bool IsFinishing();
 
   Symbolizer& symbolizer_;
   std::vector<ProfileSink*> sinks_;
