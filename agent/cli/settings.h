@@ -32,6 +32,7 @@ struct Settings {
   bool wall = false;
   bool kernel = false;  ///< With `wall`.
   Demangle demangle = Demangle::kFull;
+  bool threads = false;
   bool blocking = false;
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only
