@@ -110,6 +110,7 @@ class ThreadedUploader final : public Uploader {
  public:
   ThreadedUploader(UploadOptions options, std::string server, std::unique_ptr<Transport> transport)
       : labels_(std::move(options.labels)),
+        window_options_{.threads = options.threads},
         shared_(
             std::make_shared<Shared>(std::move(server), options.queue_bytes, std::move(transport))),
         thread_(StartThread(shared_)) {}
@@ -117,7 +118,7 @@ class ThreadedUploader final : public Uploader {
 
   void Write(const Profile& window) override {
     std::vector<Batch> batches;
-    for (const WindowPart& part : EncodeWindow(window)) {
+    for (const WindowPart& part : EncodeWindow(window, {}, window_options_)) {
       batches.push_back({.body = Gzip(EncodePushRequest(labels_, part.pprof, NewUuid())),
                          .time = window.start(),
                          .samples = part.samples});
@@ -168,6 +169,7 @@ class ThreadedUploader final : public Uploader {
 
  private:
   const Labels labels_;
+  const WindowOptions window_options_;
   // Shared with the thread, which is left behind where it does not return in time.
   const std::shared_ptr<Shared> shared_;
   std::thread thread_;

@@ -19,6 +19,7 @@ struct UploadOptions {
   std::string server_address;  ///< "http://host:4040", "https://host/prefix/"; checked by
                                ///< ParseServerAddress.
   Labels labels;               ///< Of every window: service_name, hostname, user tags.
+  bool threads = false;        ///< Send each sample's thread as labels (WindowOptions).
   std::size_t queue_bytes = 16u << 20;
 };
 

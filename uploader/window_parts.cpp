@@ -2,6 +2,7 @@
 #include "uploader/window_parts.h"
 
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -10,12 +11,13 @@
 namespace agent {
 namespace {
 
-using Row = std::pair<StackId, SampleValue>;
+using Row = std::pair<std::pair<StackId, std::optional<ThreadIndex>>, SampleValue>;
 
-std::vector<Row> RowsOf(const Profile& window) {
-  std::map<StackId, SampleValue> sums;
+std::vector<Row> RowsOf(const Profile& window, bool threads) {
+  std::map<Row::first_type, SampleValue> sums;
   for (const Profile::Entry& entry : window.Entries()) {
-    sums[entry.key.stack] += entry.value;
+    const auto thread = threads ? std::optional(entry.key.thread) : std::nullopt;
+    sums[{entry.key.stack, thread}] += entry.value;
   }
   std::erase_if(sums, [](const Row& row) {
     return row.second.count == 0 && row.second.cpu_ns == 0 && row.second.wall_ns == 0;
@@ -28,18 +30,20 @@ Profile PartOf(const Profile& window, std::span<const Row> rows, std::size_t ind
   part.set_duration(window.duration());
   part.set_period(window.period());
   if (index == 0) part.losses() = window.losses();
-  const ThreadIndex thread = part.InternThread({});
-  for (const auto& [stack, value] : rows) {
-    part.Add(part.InternStack(window.StackFrames(stack)), thread, SampleKind::kCpu, part.start(),
-             value);
+  for (const auto& [key, value] : rows) {
+    const auto& [stack, thread] = key;
+    const ThreadInfo info = thread ? window.Thread(*thread) : ThreadInfo{};
+    part.Add(part.InternStack(window.StackFrames(stack)), part.InternThread(info), SampleKind::kCpu,
+             part.start(), value);
   }
   return part;
 }
 
 }  // namespace
 
-std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& limits) {
-  const std::vector<Row> rows = RowsOf(window);
+std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& limits,
+                                     const WindowOptions& options) {
+  const std::vector<Row> rows = RowsOf(window, options.threads);
   std::vector<WindowPart> parts;
   std::vector<std::span<const Row>> open;
   if (!rows.empty()) open.emplace_back(rows);
@@ -49,7 +53,8 @@ std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& 
     WindowPart encoded;
     if (now.size() <= limits.samples) {
       const Profile part = PartOf(window, now, parts.size());
-      encoded = {.pprof = EncodePprof(part, {}), .samples = part.Total().count};
+      encoded = {.pprof = EncodePprof(part, {.thread_labels = options.threads}),
+                 .samples = part.Total().count};
       if (encoded.pprof.size() <= limits.bytes || now.size() == 1) {
         parts.push_back(std::move(encoded));
         continue;

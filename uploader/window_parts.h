@@ -23,10 +23,16 @@ struct WindowPart {
   std::int64_t samples = 0;
 };
 
+/// What of a window is sent.
+struct WindowOptions {
+  bool threads = false;  ///< Each sample's thread, as labels; else samples are summed over threads.
+};
+
 /// The window as one profile or, above the limits, as several. Parts start a nanosecond apart: of
 /// profiles with the same labels and time the server keeps one. The first carries the losses. None
 /// when there is nothing to tell.
 [[nodiscard]] std::vector<WindowPart> EncodeWindow(const Profile& window,
-                                                   const WindowLimits& limits = {});
+                                                   const WindowLimits& limits = {},
+                                                   const WindowOptions& options = {});
 
 }  // namespace agent

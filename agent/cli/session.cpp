@@ -157,7 +157,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.server_address.empty()) {
     uploader = Uploader::Start({.server_address = plan.settings.server_address,
-                                .labels = MakeLabels(plan.application_name, plan.settings.tags)});
+                                .labels = MakeLabels(plan.application_name, plan.settings.tags),
+                                .threads = plan.settings.threads});
     sinks.insert(sinks.begin(), uploader.get());
   }
   WindowWriter writer(symbolizer, sinks);

@@ -171,6 +171,13 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},
+    Option{"threads", "", "",
+           "Send each sample's thread to the server, as labels thread_name and thread_id (a series "
+           "for each; a file has them anyway)",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.threads);
+           }},
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",

@@ -33,6 +33,7 @@ struct Settings {
   bool kernel = false;  ///< With `wall`.
   Demangle demangle = Demangle::kFull;
   bool debuginfod = false;
+  bool threads = false;
   bool blocking = false;
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only

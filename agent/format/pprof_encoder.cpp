@@ -119,6 +119,8 @@ class Encoder {
       SampleId id{entry.key.stack, 0, 0};
       if (options_.sample_labels) {
         id = {entry.key.stack, static_cast<std::uint32_t>(entry.key.thread), entry.key.slice};
+      } else if (options_.thread_labels) {
+        id = {entry.key.stack, static_cast<std::uint32_t>(entry.key.thread), 0};
       }
       sums[id] += entry.value;
     }
@@ -140,6 +142,11 @@ class Encoder {
     sample.add_packed_uint64(kLocationId, locations_.begin(), locations_.end());
     const std::array<std::int64_t, 3> values = {value.cpu_ns, value.count, value.wall_ns};
     sample.add_packed_int64(kValue, values.begin(), values.end() - (has_wall_ ? 0 : 1));
+    if (options_.thread_labels) {
+      const ThreadInfo& info = profile_.Thread(ThreadIndex{thread});
+      AddLabel(sample, "thread_name", info.thread_name);
+      AddLabel(sample, "thread_id", fmt::format("{}", static_cast<pid_t>(info.tid)));
+    }
     if (options_.sample_labels) {
       const ThreadInfo& info = profile_.Thread(ThreadIndex{thread});
       AddLabel(sample, "process", info.process_name);

@@ -12,6 +12,9 @@ struct PprofOptions {
   /// (names), "pid", "tid", and "time_ns" (Unix time at which the slice begins). A file takes them;
   /// a server would make a series of each thread.
   bool sample_labels = false;
+  /// Carry the thread of each sample as labels "thread_name" and "thread_id": both texts, since
+  /// Pyroscope makes series of texts only.
+  bool thread_labels = false;
 };
 
 /// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types

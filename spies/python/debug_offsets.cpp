@@ -14,7 +14,7 @@ namespace {
 constexpr std::array<char, 8> kCookie = {'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'};
 constexpr std::size_t kVersionWord = 1;
 constexpr std::size_t kFreeThreadedWord = 2;
-constexpr std::size_t kWords = 96;  // as many as are needed of the longest form
+constexpr std::size_t kWords = 97;  // as many as are needed of the longest form
 
 struct Field {
   std::size_t size_word;  // of the structure
@@ -32,6 +32,8 @@ struct Form {
   Field object_type, tuple_size, list_size, float_value;
   Field bytes_size, bytes_data;
   Field unicode_state, unicode_length, ascii_size;
+  Field gil_pointer, own_gil, gil_locked, gil_holder;
+  Field gc, gc_collecting, gc_frame;
 };
 
 constexpr Field kNone{0, 0};
@@ -66,6 +68,13 @@ constexpr Form k313 = {
     .unicode_state = {67, 68},
     .unicode_length = {67, 69},
     .ascii_size = {67, 70},
+    .gil_pointer = {6, 14},
+    .own_gil = {6, 15},
+    .gil_locked = {6, 17},
+    .gil_holder = {6, 18},
+    .gc = {6, 10},
+    .gc_collecting = {71, 72},
+    .gc_frame = kNone,
 };
 
 constexpr Form k314 = {
@@ -98,6 +107,13 @@ constexpr Form k314 = {
     .unicode_state = {77, 78},
     .unicode_length = {77, 79},
     .ascii_size = {77, 80},
+    .gil_pointer = {6, 15},
+    .own_gil = {6, 16},
+    .gil_locked = {6, 18},
+    .gil_holder = {6, 19},
+    .gc = {6, 11},
+    .gc_collecting = {81, 82},
+    .gc_frame = kNone,
 };
 
 constexpr Form k315 = {
@@ -130,6 +146,13 @@ constexpr Form k315 = {
     .unicode_state = {89, 90},
     .unicode_length = {89, 91},
     .ascii_size = {89, 92},
+    .gil_pointer = {6, 15},
+    .own_gil = {6, 16},
+    .gil_locked = {6, 18},
+    .gil_holder = {6, 19},
+    .gc = {6, 11},
+    .gc_collecting = {94, 95},
+    .gc_frame = {94, 96},
 };
 
 // That of a later version is tried as the last one known.
@@ -174,6 +197,27 @@ bool HaveTheirPlaces(const Words& words, const Form& form, std::uint64_t object_
          is(form.bytes_size, object_size) && is(form.bytes_data, object_size + 16) &&
          is(form.unicode_length, object_size) && is(form.unicode_state, object_size + 16) &&
          is(form.ascii_size, object_size + 24);
+}
+
+// Nice to have: what does not hold good is left out.
+Layout::Gil GilOf(const Words& words, const Form& at) {
+  FieldReader fields(words);
+  const std::uint32_t own = fields.Get(at.own_gil);
+  const Layout::Gil gil = {.interpreter_gil = fields.Get(at.gil_pointer),
+                           .last_holder = fields.Get(at.gil_holder) - own,
+                           .locked = fields.Get(at.gil_locked) - own};
+  constexpr std::uint32_t kMaxGil = 512;
+  return fields.ok() && gil.last_holder < kMaxGil && gil.locked < kMaxGil ? gil : Layout::Gil{};
+}
+
+Layout::Gc GcOf(const Words& words, const Form& at) {
+  FieldReader fields(words);
+  const std::uint32_t start = fields.Get(at.gc);
+  const std::uint32_t collecting = fields.Get(at.gc_collecting);
+  const std::uint32_t frame = fields.Get(at.gc_frame);
+  if (!fields.ok() || collecting == 0) return {};
+  return {.interpreter_collecting = start + collecting,
+          .interpreter_frame = frame == 0 ? 0 : start + frame};
 }
 
 Result<Words> ReadWords(ProcessMemory& memory, RemoteAddress runtime) {
@@ -244,6 +288,8 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
                     // PyCompactUnicodeObject adds utf8_length and utf8.
                     .compact_data = ascii_size + 16,
                     .kind_bit = has_byte ? 8u : 2u};
+  if (!is_free_threaded) layout.gil = GilOf(words, at);
+  layout.gc = GcOf(words, at);
   layout.bytes = {.size = fields.Get(at.bytes_size), .data = fields.Get(at.bytes_data)};
   const std::uint32_t last_used = std::max(layout.frame.owner, layout.frame.tlbc_index);
   if (!fields.ok() || layout.frame.size > 512 || last_used + 4 > layout.frame.size ||

@@ -94,6 +94,21 @@ struct Layout {
     std::uint32_t size;
     std::uint32_t data;
   } bytes;
+  struct Gil {  // All 0 where it cannot be told, and in free-threaded builds.
+    /// Up to 3.11, in _PyRuntimeState: gilstate.tstate_current, ceval.gil.switch_number.
+    std::uint32_t runtime_holder = 0;
+    std::uint32_t runtime_switches = 0;
+    /// Later: pointer to a struct _gil_runtime_state in PyInterpreterState, and its fields.
+    std::uint32_t interpreter_gil = 0;
+    std::uint32_t last_holder = 0;
+    std::uint32_t locked = 0;
+    [[nodiscard]] bool IsKnown() const { return runtime_holder != 0 || interpreter_gil != 0; }
+  } gil;
+  struct Gc {                                  // struct _gc_runtime_state
+    std::uint32_t runtime_collecting = 0;      ///< 3.7 and 3.8: in _PyRuntimeState.
+    std::uint32_t interpreter_collecting = 0;  ///< Later: in PyInterpreterState.
+    std::uint32_t interpreter_frame = 0;       ///< 3.15: the frame that the collection began in.
+  } gc;
   /// PyObject, its last field ob_type. 32 in free-threaded builds.
   std::uint32_t object_size = 16;
 };

@@ -10,6 +10,13 @@ namespace {
 // Include/code.h (3.7), Include/cpython/{frameobject,code,pystate,unicodeobject}.h, and
 // Include/internal/pycore_{runtime,interp,pystate,frame}.h. Checked against the process at attach
 // (member_check.h).
+// Of a pthread_mutex_t, against x86-64: the GIL's lies before what tells its holder.
+#if defined(__aarch64__)
+constexpr std::uint32_t kLongerMutex = 16;
+#else
+constexpr std::uint32_t kLongerMutex = 0;
+#endif
+
 constexpr Layout k37 = {
     .runtime = {.interpreters_head = 24},
     .interpreter = {.id = 16, .next = 0, .threads_head = 8},
@@ -38,7 +45,17 @@ constexpr Layout k37 = {
              .line_format = LineFormat::kPairs},
     .unicode = {.length = 16, .state = 32, .ascii_data = 48, .compact_data = 72},
     .bytes = {.size = 16, .data = 32},
+    .gil = {.runtime_holder = 1480 + kLongerMutex, .runtime_switches = 1288},
+    .gc = {.runtime_collecting = 632},
 };
+
+// To 3.7.3 the runtime state had less before it.
+constexpr Layout Make373() {
+  Layout layout = k37;
+  layout.gil = {.runtime_holder = 1392 + kLongerMutex};
+  return layout;
+}
+constexpr Layout k373 = Make373();
 
 // co_posonlyargcount came in.
 constexpr Layout Make38() {
@@ -48,6 +65,8 @@ constexpr Layout Make38() {
   layout.code.filename = 104;
   layout.code.name = layout.code.qualname = 112;
   layout.code.line_table = 120;
+  layout.gil = {.runtime_holder = 1368 + kLongerMutex, .runtime_switches = 1176};
+  layout.gc.runtime_collecting = 544;
   return layout;
 }
 constexpr Layout k38 = Make38();
@@ -55,6 +74,8 @@ constexpr Layout k38 = Make38();
 constexpr Layout Make39() {
   Layout layout = k38;
   layout.interpreter.id = 24;
+  layout.gil = {.runtime_holder = 568 + kLongerMutex, .runtime_switches = 376};
+  layout.gc = {.interpreter_collecting = 816};
   return layout;
 }
 constexpr Layout k39 = Make39();
@@ -93,6 +114,8 @@ constexpr Layout k311 = {
              .warmup = 52},
     .unicode = {.length = 16, .state = 32, .ascii_data = 48, .compact_data = 72},
     .bytes = {.size = 16, .data = 32},
+    .gil = {.runtime_holder = 576 + kLongerMutex, .runtime_switches = 384},
+    .gc = {.interpreter_collecting = 848},
 };
 
 constexpr Layout k312 = {
@@ -119,6 +142,8 @@ constexpr Layout k312 = {
              .instructions = 192},
     .unicode = {.length = 16, .state = 32, .ascii_data = 40, .compact_data = 56},
     .bytes = {.size = 16, .data = 32},
+    .gil = {.interpreter_gil = 384, .last_holder = 8, .locked = 16},
+    .gc = {.interpreter_collecting = 312},
 };
 
 }  // namespace
@@ -139,7 +164,7 @@ const Layout* TableLayout(Version version) {
   if (version.major() != 3) return nullptr;
   switch (version.minor()) {
     case 7:
-      return &k37;
+      return version.micro() < 4 && version.level() != 0 ? &k373 : &k37;
     case 8:
       return &k38;
     case 9:

@@ -51,6 +51,7 @@ LinkedReader::Taken LinkedReader::TakeKnown(ThreadState& state, InnerTid tid) {
     ranges_.push_back({state.address.Plus(layout_.thread.frame), BytesOf(current)});
     ranges_.push_back({state.address.Plus(layout_.thread.thread_id), BytesOf(pthread)});
     ranges_.push_back({state.tid_address, BytesOf(id)});
+    state.activity.AddRanges(state.places, ranges_);
     std::size_t offset = 0;
     for (const Region& region : state.regions) {
       if (ranges_.size() == ProcessMemory::kMaxRanges) {
@@ -128,6 +129,8 @@ ReadOutcome LinkedReader::Read(ThreadState& state, InnerTid tid, std::vector<Raw
     case Taken::kGone:
       return ReadOutcome::kGone;
   }
+  const bool collects = state.activity.collecting == 1 && state.activity.HoldsGil(state.address);
+  state.gc_at = collects ? std::optional(before) : std::nullopt;
   RemoteAddress address = current_;
   while (!address.IsNull()) {
     if (chain_.size() >= StackReader::kMaxFrames) return ReadOutcome::kTruncated;

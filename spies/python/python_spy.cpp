@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
 #include "agent/base/log.h"
 #include "spies/python/code_cache.h"
 #include "spies/python/debug_offsets.h"
@@ -16,6 +20,24 @@
 namespace agent::python {
 namespace {
 
+bool IsFinalizer(const Frame& frame) {
+  const std::string_view name = frame.function->name;
+  return name == "__del__" || name.ends_with(".__del__");
+}
+
+// Frames of the import system's own code, which is frozen into the interpreter, and of the shim
+// that calls __init__ for a specialised call (_Py_InitCleanup, 3.12 and later; it has no file).
+bool IsMachinery(const Frame& frame) {
+  const Function& function = *frame.function;
+  return function.file.starts_with("<frozen importlib._bootstrap") ||
+         (function.file == "__init__" && function.name == "__init__");
+}
+
+// What they do is done for the importing module. A thread that runs nothing else keeps them.
+void LeaveOutMachinery(Stack& stack) {
+  if (!std::ranges::all_of(stack, IsMachinery)) std::erase_if(stack, IsMachinery);
+}
+
 class PythonSpy final : public Spy {
  public:
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
@@ -25,7 +47,8 @@ class PythonSpy final : public Spy {
         threads_(memory, layout_, location.runtime),
         reader_(memory, layout_),
         linked_reader_(memory, layout_),
-        codes_(memory, layout_, location.code_type, functions) {}
+        codes_(memory, layout_, location.code_type, functions),
+        gc_(functions.Marker("<gc>")) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   Result<void> Start() { return threads_.Refresh(); }
@@ -57,12 +80,34 @@ class PythonSpy final : public Spy {
   StackOutcome NameFrames(Stack& stack) override {
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     const Result<void> named = codes_.Name(frames_, stack);
-    if (named) return StackOutcome::kStack;
+    if (named) {
+      ShowCollector(stack);
+      LeaveOutMachinery(stack);
+      return StackOutcome::kStack;
+    }
     stack.clear();
     return named.error().code == Errc::kGone ? StackOutcome::kGone : StackOutcome::kUnreadable;
   }
 
  private:
+  // Where the collection began is told since 3.15 only. Before, a finalizer, or a function of
+  // gc.callbacks, that the collector runs looks as if it had been interrupted by it. It is not when
+  // nothing on the stack was entered from C but its root; else then nothing is shown.
+  void ShowCollector(Stack& stack) const {
+    if (!gc_at_) return;
+    const auto place = stack.begin() + static_cast<std::ptrdiff_t>(*gc_at_);
+    if (gc_is_doubtful_ && std::any_of(place, stack.end(), IsFinalizer)) return;
+    stack.insert(place, {.function = gc_});
+  }
+  void NoteCollector(const ThreadState& state) {
+    watch_.See(state.places, state.activity);
+    if (!state.gc_at) return;
+    const bool is_told = layout_.gc.interpreter_frame != 0;
+    gc_is_doubtful_ = !is_told && state.entries != 1;
+    if (gc_is_doubtful_ && state.activity.callbacks != 0) return;
+    if (is_told || watch_.HolderCollects(state.places, state.activity)) gc_at_ = state.gc_at;
+  }
+
   ReadOutcome Read(ThreadState& state, InnerTid tid) {
     if (!layout_.frame.is_linked) return reader_.Read(state, tid, frames_);
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
@@ -72,6 +117,7 @@ class PythonSpy final : public Spy {
 
   StackOutcome TryReadStack(InnerTid tid) {
     frames_.clear();
+    gc_at_.reset();
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
@@ -97,6 +143,7 @@ class PythonSpy final : public Spy {
         case ReadOutcome::kGone:
           return StackOutcome::kGone;
       }
+      NoteCollector(state);
     }
     if (frames_.empty()) return StackOutcome::kNoFrames;
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
@@ -110,7 +157,11 @@ class PythonSpy final : public Spy {
   ThreadState* learn_from_ =
       nullptr;  // what ReadStack read last; until the next call of NameFrames
   CodeCache codes_;
-  std::vector<RawFrame> frames_;  // of the last ReadStack
+  const Function* gc_;
+  CollectorWatch watch_;
+  std::vector<RawFrame> frames_;      // of the last ReadStack
+  std::optional<std::size_t> gc_at_;  // index in them (ThreadState::gc_at)
+  bool gc_is_doubtful_ = false;       // it may be a finalizer that runs
   bool moved_ = false;
 };
 

@@ -45,6 +45,7 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, std::vector<RawF
   int refusals = 0;
   for (int attempt = 0; attempt < kMaxAttempts && refusals < kMaxRefusals; ++attempt) {
     frames.resize(before);
+    state.gc_at.reset();
     switch (TakeSnapshot(state, tid)) {
       case Snapshot::kTaken:
         break;
@@ -64,6 +65,8 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, std::vector<RawF
       case Walk::kComplete:
       case Walk::kTruncated:
         // A stack that has become much flatter: copy no more than is needed the next time.
+        state.gc_at = result.gc_at;
+        state.entries = result.entries;
         if (copy_size_ > 2 * kPage && chain_.size() * 512 < copy_size_) SetRegions(state);
         return result.walk == Walk::kComplete ? ReadOutcome::kStack : ReadOutcome::kTruncated;
       case Walk::kTorn:
@@ -101,6 +104,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     }
     if (read_inner) ranges_.push_back({inner, BytesOf(inner_after[copy])});
     ranges_.push_back({holder, BytesOf(holder_after[copy])});
+    if (copy == 0) state.activity.AddRanges(state.places, ranges_);
   }
 
   if (const Result<void> read = memory_.ReadRanges(ranges_); !read) {
@@ -150,16 +154,22 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
                                            std::vector<RawFrame>& frames) {
   chain_.clear();
   const std::size_t before = frames.size();
+  std::size_t entries = 0;
+  std::optional<std::size_t> gc_at;
+  const bool tells_frame = !state.places.gc_frame.IsNull();
+  if (!tells_frame && state.activity.collecting == 1 && state.activity.HoldsGil(state.address)) {
+    gc_at = before;
+  }
   RemoteAddress address = current_;
   while (true) {
     if (chain_.size() >= kMaxChain || frames.size() - before >= kMaxFrames) {
-      return {Walk::kTruncated, {}};
+      return {Walk::kTruncated, {}, gc_at, entries};
     }
     const std::byte* first = FindFrame(state, address);
     if (first == nullptr) {
       return {state.regions.size() >= kMaxRegions || copy_size_ >= kMaxCopy ? Walk::kTruncated
                                                                             : Walk::kLeftRegions,
-              address};
+              address, gc_at, entries};
     }
     const std::byte* second = first + copy_size_;
     const std::uint64_t code = Load(second, layout_.frame.executable);
@@ -170,10 +180,13 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
         owner != std::to_integer<unsigned>(first[layout_.frame.owner])) {
       return {Walk::kTorn, {}};
     }
-    // A caller stands still.
-    if (!chain_.empty() &&
-        Load(second, layout_.frame.instruction) != Load(first, layout_.frame.instruction)) {
-      return {Walk::kTorn, {}};
+    if (Load(second, layout_.frame.instruction) != Load(first, layout_.frame.instruction)) {
+      if (!chain_.empty()) return {Walk::kTorn, {}};  // a caller stands still
+      gc_at.reset();                                  // and so does who collects
+    }
+    if (tells_frame && state.activity.collecting == 1 &&
+        address.value() == state.activity.gc_frame) {
+      gc_at = frames.size();
     }
     chain_.push_back(address.value());
     if (owner < layout_.frame.first_shim_owner) {
@@ -189,7 +202,10 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
         return {Walk::kTorn, {}};
       }
     }
-    if (previous == 0) return {IsRoot(second) ? Walk::kComplete : Walk::kTorn, {}};
+    if (IsRoot(second)) ++entries;
+    if (previous == 0) {
+      return {IsRoot(second) ? Walk::kComplete : Walk::kTorn, {}, gc_at, entries};
+    }
     address = RemoteAddress(previous);
   }
 }

@@ -9,10 +9,14 @@
 // (Without the look in the middle: what earlier calls left above a frame looks like a stack, and
 // the current frame may come back to that height within a microsecond.) Which memory holds the
 // frames is predicted from the read before and learned anew where the chain leaves it.
+//
+// What the interpreter does (Activity) is read between the copies: that was so while the stack was
+// this one.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "agent/base/types.h"
@@ -52,7 +56,9 @@ class StackReader {
   enum class Walk { kComplete, kTruncated, kTorn, kLeftRegions };
   struct Attempt {
     Walk walk = Walk::kTorn;
-    RemoteAddress stop;  ///< kLeftRegions: the frame that no region holds.
+    RemoteAddress stop;                  ///< kLeftRegions: the frame that no region holds.
+    std::optional<std::size_t> gc_at{};  ///< ThreadState::gc_at
+    std::size_t entries = 0;             ///< ThreadState::entries
   };
   enum class Snapshot { kTaken, kRetry, kMoved, kUnreadable, kGone };
 

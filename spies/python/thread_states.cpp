@@ -35,7 +35,8 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
   while (address != 0 && heads.size() < kMaxInterpreters) {
     const RemoteAddress interpreter(address);
     std::uint64_t first = 0;
-    std::array<ReadRange, 3> ranges;
+    std::uint64_t gil = 0;
+    std::array<ReadRange, 4> ranges;
     Head head;
     head.interpreter = interpreter;
     ranges[0] = {interpreter.Plus(layout_.interpreter.next),
@@ -44,7 +45,16 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
                  std::as_writable_bytes(std::span(&head.id, 1))};
     ranges[2] = {interpreter.Plus(layout_.interpreter.threads_head),
                  std::as_writable_bytes(std::span(&first, 1))};
-    AGENT_CHECK_OK(memory_.ReadRanges(ranges));
+    ranges[3] = {interpreter.Plus(layout_.gil.interpreter_gil),
+                 std::as_writable_bytes(std::span(&gil, 1))};
+    const bool has_gil = layout_.gil.interpreter_gil != 0;
+    AGENT_CHECK_OK(memory_.ReadRanges(std::span(ranges).first(has_gil ? 4 : 3)));
+    const RemoteAddress callbacks = ActivityPlaces::CallbacksPlace(layout_, runtime_, interpreter);
+    if (!callbacks.IsNull()) {
+      AGENT_TRY(const auto list, memory_.ReadValue<std::uint64_t>(callbacks));
+      head.gc_callbacks = RemoteAddress(list);
+    }
+    head.gil = RemoteAddress(gil);
     head.first_thread = RemoteAddress(first);
     if (first != 0) {
       AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(head.first_thread.Plus(id_offset)));
@@ -67,6 +77,8 @@ Result<void> ThreadStates::ReadThreads(const Head& head) {
     ThreadState state;
     state.address = address;
     state.interpreter_id = head.id;
+    state.places =
+        ActivityPlaces::Of(layout_, runtime_, head.interpreter, head.gil, head.gc_callbacks);
     if (HasNativeIds()) {
       const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
       states_[tid].push_back(std::move(state));

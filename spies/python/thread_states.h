@@ -2,7 +2,9 @@
 // Which PyThreadState belongs to which kernel thread, over all interpreters of a process.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/process/memory.h"
+#include "spies/python/activity.h"
 #include "spies/python/layout.h"
 #include "spies/python/pthread_ids.h"
 
@@ -38,6 +41,14 @@ struct ThreadState {
   RemoteAddress pthread;          ///< What it has in thread_id.
   RemoteAddress tid_address;      ///< Where libc keeps the thread's id.
   std::vector<KnownFrame> known;  ///< By address.
+
+  ActivityPlaces places{};
+  Activity activity{};  ///< At the last read.
+  /// Before which of the frames that the last read appended the collector runs, if it is this
+  /// thread's (CollectorWatch): an index in all of `frames`.
+  std::optional<std::size_t> gc_at{};
+  /// How often its frames were entered from C; 0: not known.
+  std::size_t entries = 0;
 };
 
 /// Sampling thread only. The memory read is the target's and hostile: lists are bounded, and a list
@@ -62,6 +73,8 @@ class ThreadStates {
   struct Head {
     RemoteAddress interpreter;
     std::int64_t id = 0;
+    RemoteAddress gil;
+    RemoteAddress gc_callbacks;
     RemoteAddress first_thread;
     std::int64_t first_tid = 0;  // or pthread_t
     friend bool operator==(const Head&, const Head&) = default;

@@ -159,6 +159,22 @@ class Windows(UploadTest):
         self.assertEqual(FUNCTIONS - {name for p in profiles for name in p["functions"]}, set())
         self.check_times(profiles, begin, end)
 
+    def test_threads_are_labels_when_asked_for(self):
+        server = self.receive()
+        run = self.run_agent(server.address, [str(PROGRAMS / "threads.py"), "1.5"], flags=["--threads"])
+        self.assertEqual(run.status, 0, run.stderr)
+        profiles = self.check_complete(server, json.loads(run.stdout.decode().splitlines()[-1]), run)
+        threads = {}
+        for profile in profiles:
+            ids = {label: values["cpu_ns"] for label, values in profile["by_label"].items() if label.startswith("thread_id=")}
+            names = [label for label in profile["by_label"] if label.startswith("thread_name=")]
+            self.assertTrue(names)
+            self.assertEqual(sum(ids.values()), profile["cpu_ns"])
+            for label, cpu_ns in ids.items():
+                threads[label] = threads.get(label, 0) + cpu_ns
+        # The four that work; the main thread starts the interpreter and waits.
+        self.assertGreaterEqual(len([ns for ns in threads.values() if ns > 5e7]), 4, threads)
+
     def check_times(self, profiles, begin, end):
         profiles.sort(key=lambda p: p["time_ns"])
         starts = [p["time_ns"] for p in profiles]

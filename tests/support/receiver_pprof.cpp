@@ -288,14 +288,18 @@ void AddSample(const Message& message, const Sample& sample, PprofSummary& summa
   for (const std::int64_t value : sample.values) {
     if (value < 0) throw Broken{"a sample's value is negative"};
   }
-  for (const Label& label : sample.labels) {
-    if (StringOf(message, label.key).empty()) throw Broken{"a sample label has no key"};
-    StringOf(message, label.text);
-    StringOf(message, label.unit);
-  }
-  summary.sample_labels += sample.labels.size();
   const Values values{.samples = ValueOf(message, sample, "samples"),
                       .cpu_ns = ValueOf(message, sample, "cpu")};
+  for (const Label& label : sample.labels) {
+    if (StringOf(message, label.key).empty()) throw Broken{"a sample label has no key"};
+    const std::string text(StringOf(message, label.text));
+    StringOf(message, label.unit);
+    if (text.empty()) continue;
+    Values& sum = summary.by_label[fmt::format("{}={}", StringOf(message, label.key), text)];
+    sum.samples += values.samples;
+    sum.cpu_ns += values.cpu_ns;
+  }
+  summary.sample_labels += sample.labels.size();
   std::set<std::string> names;
   for (const std::uint64_t id : sample.locations) {
     const auto found = message.locations.find(id);

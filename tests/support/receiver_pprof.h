@@ -31,6 +31,7 @@ struct PprofSummary {
       functions;  ///< By name, with what they called; recursion counts once.
   std::vector<std::string> comments;
   std::size_t sample_labels = 0;
+  std::map<std::string, Values> by_label;  ///< By "key=text", of text labels.
 };
 
 /// Raw or gzipped. The error says which rule was broken.

@@ -49,6 +49,10 @@ void State::Record(json request, const Verdict& verdict) {
     for (const auto& [name, values] : profile.functions) {
       functions[name] = {{"samples", values.samples}, {"cpu_ns", values.cpu_ns}};
     }
+    json by_label = json::object();
+    for (const auto& [label, values] : profile.by_label) {
+      by_label[label] = {{"samples", values.samples}, {"cpu_ns", values.cpu_ns}};
+    }
     const bool is_new = known_.insert(labels.dump() + std::to_string(profile.time_ns)).second;
     profiles.push_back({{"labels", labels},
                         {"id", accepted.id},
@@ -60,6 +64,7 @@ void State::Record(json request, const Verdict& verdict) {
                         {"sample_count", profile.sample_count},
                         {"deep_stacks", profile.deep_stacks},
                         {"sample_labels", profile.sample_labels},
+                        {"by_label", by_label},
                         {"samples", profile.total.samples},
                         {"cpu_ns", profile.total.cpu_ns},
                         {"functions", functions},

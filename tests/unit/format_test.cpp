@@ -112,6 +112,15 @@ TEST_CASE_METHOD(Fixture, "a file's pprof tells threads apart") {
   CHECK(decoded.labels[0] == 5);
 }
 
+TEST_CASE_METHOD(Fixture, "an uploaded pprof tells threads apart when asked to") {
+  const std::string text = EncodePprof(profile, {.thread_labels = true});
+  const Decoded decoded = Decode(text);
+  CHECK(decoded.values.size() == 3);
+  CHECK(decoded.labels[0] == 2);
+  CHECK(std::ranges::count(decoded.strings, "thread_name") == 1);
+  CHECK(std::ranges::count(decoded.strings, "thread_id") == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "collapsed stacks are root first, without separators in names") {
   CHECK(EncodeFolded(profile) == "[not sampled] 2\nmain;Шop:run 4\n");
 }

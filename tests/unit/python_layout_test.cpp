@@ -117,6 +117,29 @@ TEST_CASE("a later version is read if its offsets have the form of the last one 
   CHECK(ReadDebugOffsets(early, RemoteAddress(kRuntime)).error().code == Errc::kMalformed);
 }
 
+TEST_CASE("where the GIL's holder and the collector are told") {
+  FakeMemory v313 = MemoryWith(Words313());
+  const auto layout313 = ReadDebugOffsets(v313, RemoteAddress(kRuntime));
+  REQUIRE(layout313);
+  CHECK(layout313->gil.interpreter_gil == 16);
+  CHECK(layout313->gil.last_holder == 8);
+  CHECK(layout313->gil.locked == 16);
+  CHECK(layout313->gc.interpreter_collecting == 7600);
+  CHECK(layout313->gc.interpreter_frame == 0);
+  auto words = Words315();
+  words.push_back(120);
+  FakeMemory v315 = MemoryWith(words);
+  CHECK(ReadDebugOffsets(v315, RemoteAddress(kRuntime))->gc.interpreter_frame == 7400 + 120);
+  words[95] = 9999;  // outside: left out, the rest is read
+  FakeMemory odd = MemoryWith(words);
+  const auto without = ReadDebugOffsets(odd, RemoteAddress(kRuntime));
+  REQUIRE(without);
+  CHECK(without->gc.interpreter_collecting == 0);
+  CHECK(without->gil.IsKnown());
+  CHECK(TableLayout(Version{0x030703f0})->gil.runtime_holder !=
+        TableLayout(Version{0x030704f0})->gil.runtime_holder);
+}
+
 TEST_CASE("objects that claim to be free-threaded, and are not, are refused") {
   auto words = Words314();
   words[2] = 1;

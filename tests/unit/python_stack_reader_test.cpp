@@ -166,3 +166,46 @@ TEST_CASE_METHOD(Fixture, "a caller that runs on between the copies is torn, a l
   };
   CHECK(Read() == ReadOutcome::kTorn);
 }
+
+TEST_CASE_METHOD(Fixture, "who holds the GIL and who collects comes with the stack, in one read") {
+  constexpr std::uint64_t kInterpreter = 0x60000;
+  constexpr std::uint64_t kGil = 0x61000;
+  constexpr std::uint64_t kCallbacks = 0x62000;
+  state.places = ActivityPlaces::Of(kLayout, {}, RemoteAddress(kInterpreter), RemoteAddress(kGil),
+                                    RemoteAddress(kCallbacks));
+  const auto put = [&](std::uint64_t holder, int locked, int collecting, std::uint64_t switches) {
+    memory.Put(kGil + kLayout.gil.last_holder, holder);
+    memory.Put(kGil + kLayout.gil.locked, locked);
+    memory.Put(kGil + kLayout.gil.locked + 8, switches);
+    memory.Put(kInterpreter + kLayout.gc.interpreter_collecting, collecting);
+    memory.Put(kCallbacks + 16, std::uint64_t{0});
+  };
+  CollectorWatch watch;
+  const auto read = [&] {
+    const ReadOutcome outcome = Read();
+    watch.See(state.places, state.activity);
+    return outcome;
+  };
+  put(kThread, 1, 0, 7);
+  REQUIRE(read() == ReadOutcome::kStack);
+  CHECK(state.activity.HoldsGil(state.address));
+  CHECK_FALSE(state.gc_at);
+  memory.reads = 0;
+  put(kThread, 1, 1, 7);
+  REQUIRE(read() == ReadOutcome::kStack);
+  CHECK(memory.reads == 1);
+  CHECK(state.gc_at == 0);
+  CHECK(state.entries == 1);
+  CHECK(watch.HolderCollects(state.places, state.activity));
+  // The GIL has changed hands since: the other one may be in a finalizer.
+  put(kThread, 1, 1, 8);
+  REQUIRE(read() == ReadOutcome::kStack);
+  CHECK_FALSE(watch.HolderCollects(state.places, state.activity));
+  put(kThread, 0, 1, 7);
+  REQUIRE(read() == ReadOutcome::kStack);
+  CHECK_FALSE(state.activity.HoldsGil(state.address));
+  CHECK_FALSE(state.gc_at);
+  put(kThread + 8, 1, 1, 7);
+  REQUIRE(read() == ReadOutcome::kStack);
+  CHECK_FALSE(state.gc_at);
+}

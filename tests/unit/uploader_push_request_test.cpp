@@ -134,6 +134,20 @@ TEST_CASE("A stack that alone is above the limit in bytes is sent all the same")
   CHECK(EncodeWindow(MakeWindow(functions, 3), {.samples = 100, .bytes = 1}).size() == 3);
 }
 
+TEST_CASE("Threads are told apart when they are sent") {
+  FunctionTable functions;
+  Profile window = MakeWindow(functions, 3);
+  const Frame frame{.function = functions.Intern("f", "/f", 1), .line = 1};
+  for (const int tid : {5, 6}) {
+    const ThreadIndex thread = window.InternThread(
+        {.pid = Pid{5}, .tid = Tid{tid}, .process_name = "p", .thread_name = "t"});
+    window.Add(window.InternStack({&frame, 1}), thread, SampleKind::kCpu, kStart,
+               {.count = 1, .cpu_ns = 1});
+  }
+  CHECK(Decode(EncodeWindow(window)[0].pprof).samples == 4);
+  CHECK(Decode(EncodeWindow(window, {}, {.threads = true})[0].pprof).samples == 5);
+}
+
 TEST_CASE("An empty window is not sent") {
   CHECK(EncodeWindow(Profile(kStart, Nanoseconds(0))).empty());
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/python/activity.h"
+
+#include <span>
+
+namespace agent::python {
+namespace {
+
+template <typename T>
+void Add(RemoteAddress place, T& value, std::vector<ReadRange>& ranges) {
+  if (!place.IsNull()) ranges.push_back({place, std::as_writable_bytes(std::span(&value, 1))});
+}
+
+RemoteAddress At(RemoteAddress base, std::uint32_t offset) {
+  return base.IsNull() || offset == 0 ? RemoteAddress() : base.Plus(offset);
+}
+
+RemoteAddress CollectingPlace(const Layout& layout, RemoteAddress runtime,
+                              RemoteAddress interpreter) {
+  const RemoteAddress own = At(interpreter, layout.gc.interpreter_collecting);
+  return own.IsNull() ? At(runtime, layout.gc.runtime_collecting) : own;
+}
+
+}  // namespace
+
+RemoteAddress ActivityPlaces::CallbacksPlace(const Layout& layout, RemoteAddress runtime,
+                                             RemoteAddress interpreter) {
+  // struct _gc_runtime_state: int collecting; PyObject *garbage; PyObject *callbacks.
+  return At(CollectingPlace(layout, runtime, interpreter), 16);
+}
+
+ActivityPlaces ActivityPlaces::Of(const Layout& layout, RemoteAddress runtime,
+                                  RemoteAddress interpreter, RemoteAddress gil,
+                                  RemoteAddress callbacks) {
+  ActivityPlaces places;
+  places.holder = At(runtime, layout.gil.runtime_holder);
+  places.switches = At(runtime, layout.gil.runtime_switches);
+  if (places.holder.IsNull()) {
+    places.holder = At(gil, layout.gil.last_holder);
+    places.locked = At(gil, layout.gil.locked);
+    // The next field.
+    if (!places.locked.IsNull()) places.switches = places.locked.Plus(8);
+  }
+  places.collecting = CollectingPlace(layout, runtime, interpreter);
+  places.callbacks = At(callbacks, layout.object_size);  // PyVarObject.ob_size
+  places.gc_frame = At(interpreter, layout.gc.interpreter_frame);
+  return places;
+}
+
+void Activity::AddRanges(const ActivityPlaces& places, std::vector<ReadRange>& ranges) {
+  *this = {};
+  // In this order: a switch in between shows as another holder.
+  Add(places.switches, switches, ranges);
+  Add(places.collecting, collecting, ranges);
+  Add(places.holder, holder, ranges);
+  Add(places.locked, locked, ranges);
+  Add(places.callbacks, callbacks, ranges);
+  Add(places.gc_frame, gc_frame, ranges);
+}
+
+}  // namespace agent::python
