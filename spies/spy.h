@@ -22,6 +22,7 @@ enum class StackOutcome {
   kTruncated,   ///< The same, but cut at the spy's depth limit (the leaf side is kept).
   kIncomplete,  ///< True as far as it goes, but its callers are not known; it ends with a marker.
   kNoFrames,    ///< The thread runs no code of this runtime at the moment (or never did).
+  kWithoutGil,  ///< Only threads that hold the interpreter's lock were asked for.
   kTorn,  ///< The stack changed while it was read, in every try. Stop the thread and call again.
   kUnreadable,  ///< Memory did not have the form that it should have.
   kNotReady,    ///< What is needed to read the snapshot is being prepared: keep it, ask again.

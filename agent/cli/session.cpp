@@ -148,7 +148,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   Symbolizer symbolizer(plan.settings.demangle, fetcher.get());
   SymbolSources sources(symbolizer);
   unwind::CodeFiles files(sources);
-  python::PythonSpyFactory python(functions);
+  python::PythonSpyFactory python(functions, plan.settings.gil);
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);
   const std::string file = FileOf(plan, start);

@@ -171,6 +171,11 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},
+    Option{"gil", "", "", "Of Python only threads that hold the GIL; of other programs all",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.gil);
+           }},
     Option{"threads", "", "",
            "Send each sample's thread to the server, as labels thread_name and thread_id (a series "
            "for each; a file has them anyway)",

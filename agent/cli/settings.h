@@ -34,6 +34,7 @@ struct Settings {
   Demangle demangle = Demangle::kFull;
   bool debuginfod = false;
   bool threads = false;
+  bool gil = false;
   bool blocking = false;
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only

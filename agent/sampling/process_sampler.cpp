@@ -29,6 +29,9 @@ constexpr std::chrono::milliseconds kLongestAttachPause{500};
 constexpr std::chrono::seconds kLongestWaitForTables{2};
 constexpr std::size_t kMaxWaitingBytes = 32u << 20;
 
+// The stack of samples that only take their share of the CPU time.
+constexpr StackId kLeftOut{0xffffffff};
+
 std::string TaskPath(Pid pid, Tid tid, std::string_view file) {
   return fmt::format("/proc/{}/task/{}/{}", static_cast<pid_t>(pid), static_cast<pid_t>(tid), file);
 }
@@ -183,8 +186,10 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
 
 void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
   thread.weights.Grow(growth, [&](const CpuWeights::Sample& sample, Nanoseconds share) {
-    context_.window->Add(sample.stack, IndexOf(thread), SampleKind::kCpu, sample.at,
-                         {.count = 0, .cpu_ns = share.count()});
+    if (sample.stack != kLeftOut) {
+      context_.window->Add(sample.stack, IndexOf(thread), SampleKind::kCpu, sample.at,
+                           {.count = 0, .cpu_ns = share.count()});
+    }
     claimed_ += share;
   });
 }
@@ -210,7 +215,7 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
   const bool may_stop = MayStop(stat, now);
   if (spy_->NeedsStop()) {
     if (!spy_->PrepareStop(thread.inner_tid)) {
-      AddSample(thread, now, wall);
+      if (Count(spy_->ReadStack(thread.inner_tid))) AddSample(thread, now, wall);
       return;
     }
   } else if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
@@ -237,6 +242,12 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
     const bool looked = spy_ && !spy_->WantsSnapshots();
     stack_.push_back({.function = looked ? context_.no_frames : context_.not_read});
   }
+  if (stack_.front().function == context_.without_gil) {
+    // Its share of the CPU time is left out as well.
+    thread.weights.AddSample({.stack = kLeftOut, .at = wall});
+    LeaveOutWallTime(thread, since);
+    return;
+  }
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
   thread.weights.AddSample({.stack = stack, .at = wall});
@@ -262,7 +273,12 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
     if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
-      static_cast<void>(NameAfter(spy_->ReadStack(thread.inner_tid)));
+      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+      if (outcome == StackOutcome::kWithoutGil) {
+        LeaveOutWallTime(thread, now);
+        thread.was_running = false;
+        return;
+      }
     }
     // Only if it did not run meanwhile is this one stack.
     if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
@@ -352,6 +368,11 @@ void ProcessSampler::AddWallTime(Thread& thread, MonotonicTime now) {
                        SystemClock().WallNow() - time,
                        {.count = 0, .cpu_ns = 0, .wall_ns = time.count()});
   thread.wall_since = now;
+}
+
+void ProcessSampler::LeaveOutWallTime(Thread& thread, MonotonicTime since) {
+  AddWallTime(thread, since);
+  thread.wall_stack.reset();
 }
 
 void ProcessSampler::AddWallTimes(MonotonicTime now) {
@@ -501,6 +522,9 @@ bool ProcessSampler::Count(StackOutcome outcome) {
     case StackOutcome::kStack:
     case StackOutcome::kNoFrames:
       return true;
+    case StackOutcome::kWithoutGil:
+      stack_ = {{.function = context_.without_gil}};
+      return true;
     case StackOutcome::kTruncated:
       ++losses.truncated;
       return true;
@@ -605,6 +629,7 @@ void ProcessSampler::Note(const Refusal& refusal) {
 void ProcessSampler::FollowWindow(const Profile& old) {
   for (auto& [tid, thread] : threads_) {
     for (CpuWeights::Sample& sample : thread.weights.waiting()) {
+      if (sample.stack == kLeftOut) continue;
       sample.stack = context_.window->InternStack(old.StackFrames(sample.stack));
     }
     if (thread.wall_stack) {

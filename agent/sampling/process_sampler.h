@@ -60,6 +60,7 @@ struct SamplingContext {
 
   FunctionTable* functions = nullptr;
   const Function* no_frames = nullptr;    ///< "[no Python frames]"
+  const Function* without_gil = nullptr;  ///< never shown: what --gil leaves out
   const Function* not_read = nullptr;     ///< "[not read]": we may not stop the thread
   const Function* not_sampled = nullptr;  ///< "[not sampled]"
 };
@@ -146,6 +147,7 @@ class ProcessSampler final : private StopClient {
   Stack ReadKernelFrames(Thread& thread) const;
   bool HasRun(Thread& thread) const;
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
+  void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);
   void AskForStop(Thread& thread, WallTime wall);
   void OnStopped(Tid tid, const Registers& registers) override;

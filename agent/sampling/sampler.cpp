@@ -85,6 +85,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.has_ptrace_capability = HasPtraceCapability();
   context_.count_from_birth = start.launcher != Pid{} && !start.restarted;
   context_.no_frames = functions.Marker("[no Python frames]");
+  context_.without_gil = functions.Marker("[without the GIL]");
   context_.not_read = functions.Marker("[not read]");
   context_.not_sampled = functions.Marker("[not sampled]");
   other_stacks_ = functions.Marker("[other stacks]");

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "agent/base/log.h"
 #include "spies/python/code_cache.h"
@@ -41,8 +42,9 @@ void LeaveOutMachinery(Stack& stack) {
 class PythonSpy final : public Spy {
  public:
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
-            const Layout& layout, FunctionTable& functions)
+            const Layout& layout, FunctionTable& functions, bool gil_only)
       : layout_(layout),
+        gil_only_(gil_only),
         runtime_(fmt::format("CPython {}", version.Text())),
         threads_(memory, layout_, location.runtime),
         reader_(memory, layout_),
@@ -123,7 +125,9 @@ class PythonSpy final : public Spy {
     // Of a stopped thread, what PrepareStop has found.
     std::vector<ThreadState>* states =
         layout_.frame.is_linked ? threads_.Known(tid) : threads_.Find(tid);
-    if (states == nullptr) return StackOutcome::kNoFrames;
+    const StackOutcome nothing = gil_only_ ? StackOutcome::kWithoutGil : StackOutcome::kNoFrames;
+    if (states == nullptr) return nothing;
+    bool holds_gil = false;
     bool truncated = false;
     for (ThreadState& state : *states) {
       switch (Read(state, tid)) {
@@ -144,12 +148,15 @@ class PythonSpy final : public Spy {
           return StackOutcome::kGone;
       }
       NoteCollector(state);
+      holds_gil |= state.activity.HoldsGil(state.address);
     }
+    if (gil_only_ && !holds_gil) return StackOutcome::kWithoutGil;
     if (frames_.empty()) return StackOutcome::kNoFrames;
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
 
   const Layout layout_;
+  const bool gil_only_;
   std::string runtime_;
   ThreadStates threads_;
   StackReader reader_;
@@ -228,6 +235,17 @@ std::expected<Layout, Refusal> FindLayout(ProcessMemory& memory, const RuntimeLo
 
 }  // namespace
 
+bool PythonSpyFactory::UseGil(const Layout& layout, Version version) {
+  if (!gil_only_ || layout.gil.IsKnown()) return gil_only_;
+  if (!std::exchange(said_no_gil_, true)) {
+    LogWarn(
+        "--gil leaves out no thread of a CPython {} that has no GIL, or does not tell who "
+        "holds it",
+        version.Text());
+  }
+  return false;
+}
+
 std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProcess& process) {
   const Result<std::optional<RuntimeLocation>> location = locator_.Locate(process);
   if (!location) return RefuseFor(location.error());
@@ -237,7 +255,8 @@ std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProc
   if (!version) return std::unexpected(version.error());
   const auto layout = FindLayout(memory, **location, *version);
   if (!layout) return std::unexpected(layout.error());
-  auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_);
+  auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
+                                         UseGil(*layout, *version));
   if (const Result<void> started = spy->Start(); !started) return RefuseFor(started.error());
   const Result<void> checked =
       CheckMembers(memory, *layout, (*location)->code_type, (*location)->frame_type);

@@ -56,9 +56,9 @@ class StackReader {
   enum class Walk { kComplete, kTruncated, kTorn, kLeftRegions };
   struct Attempt {
     Walk walk = Walk::kTorn;
-    RemoteAddress stop;                  ///< kLeftRegions: the frame that no region holds.
-    std::optional<std::size_t> gc_at{};  ///< ThreadState::gc_at
-    std::size_t entries = 0;             ///< ThreadState::entries
+    RemoteAddress stop;  ///< kLeftRegions: the frame that no region holds.
+    std::optional<std::size_t> gc_at = std::nullopt;  ///< ThreadState::gc_at
+    std::size_t entries = 0;                          ///< ThreadState::entries
   };
   enum class Snapshot { kTaken, kRetry, kMoved, kUnreadable, kGone };
 

@@ -46,7 +46,7 @@ struct ThreadState {
   Activity activity{};  ///< At the last read.
   /// Before which of the frames that the last read appended the collector runs, if it is this
   /// thread's (CollectorWatch): an index in all of `frames`.
-  std::optional<std::size_t> gc_at{};
+  std::optional<std::size_t> gc_at = std::nullopt;
   /// How often its frames were entered from C; 0: not known.
   std::size_t entries = 0;
 };

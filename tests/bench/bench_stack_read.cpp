@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   const SystemClock clock;
   std::vector<std::int64_t> read_ns;
   std::vector<std::int64_t> name_ns;
-  std::array<std::size_t, 8> outcomes{};
+  std::array<std::size_t, 9> outcomes{};
   std::size_t unnamed = 0;
   std::size_t frames = 0;
   Stack stack;
