@@ -39,9 +39,8 @@ bool MayAttachToStrangers() {
 
 // Of a sampler that cannot be looked at: not runnable.
 SamplerCpu ReadSamplerCpu(Pid pid, const SharedPage& page) {
-  const std::string folder =
-      fmt::format("/proc/{}/task/{}", static_cast<pid_t>(pid),
-                  page.sampling_thread.load(std::memory_order_relaxed));
+  const std::string folder = fmt::format("/proc/{}/task/{}", static_cast<pid_t>(pid),
+                                         page.sampling_thread.load(std::memory_order_relaxed));
   const Result<TaskStat> stat = ReadTaskStat(folder);
   const Result<std::string> sched_text = ReadProcFile(folder + "/schedstat");
   if (!sched_text) return {};
