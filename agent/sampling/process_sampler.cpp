@@ -21,6 +21,7 @@ constexpr int kClockPause = 200;
 constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr int kMostLooks = 3;
+constexpr std::size_t kEntryFrames = 2;  // do_syscall_64, entry_SYSCALL_64_after_hwframe
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
@@ -170,8 +171,8 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
     thread.index_of = nullptr;
     if (static_cast<pid_t>(thread.tid) == static_cast<pid_t>(pid_)) comm_ = stat->comm;
   }
+  FollowImage(*stat, now);
   if (thread.was_running) {
-    FollowImage(*stat, now);
     TakeSample(thread, *stat, now, wall);
   } else if (context_.wall) {
     TakeSleeper(thread, now, wall);
@@ -270,6 +271,8 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   const Result<std::optional<BlockedCall>> call = ParseBlockedCall(*text);
   if (!call || !*call) return;
   Stack kernel_frames = ReadKernelFrames(thread);
+  // Only the way into the kernel: it is not asleep yet.
+  if (!kernel_frames.empty() && kernel_frames.size() <= kEntryFrames) return;
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
     if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
@@ -588,6 +591,11 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
     if (spy) {
       ForgetSnapshots();
       spy_ = *std::move(spy);
+      // Sleepers were looked at by nobody, or by who knew less.
+      for (auto& [tid, thread] : threads_) {
+        thread.was_running = true;
+        thread.blip = false;
+      }
       is_fallback_ = factory->IsFallback();
       LogInfo("process {} ({}) runs {}", static_cast<pid_t>(pid_), comm_, spy_->Runtime());
       return {};

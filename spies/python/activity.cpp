@@ -15,18 +15,11 @@ RemoteAddress At(RemoteAddress base, std::uint32_t offset) {
   return base.IsNull() || offset == 0 ? RemoteAddress() : base.Plus(offset);
 }
 
-RemoteAddress CollectingPlace(const Layout& layout, RemoteAddress runtime,
-                              RemoteAddress interpreter) {
-  const RemoteAddress own = At(interpreter, layout.gc.interpreter_collecting);
-  return own.IsNull() ? At(runtime, layout.gc.runtime_collecting) : own;
-}
-
 }  // namespace
 
-RemoteAddress ActivityPlaces::CallbacksPlace(const Layout& layout, RemoteAddress runtime,
-                                             RemoteAddress interpreter) {
+RemoteAddress ActivityPlaces::CallbacksPlace(const Layout& layout, RemoteAddress interpreter) {
   // struct _gc_runtime_state: int collecting; PyObject *garbage; PyObject *callbacks.
-  return At(CollectingPlace(layout, runtime, interpreter), 16);
+  return At(At(interpreter, layout.gc.interpreter_collecting), 16);
 }
 
 ActivityPlaces ActivityPlaces::Of(const Layout& layout, RemoteAddress runtime,
@@ -41,7 +34,7 @@ ActivityPlaces ActivityPlaces::Of(const Layout& layout, RemoteAddress runtime,
     // The next field.
     if (!places.locked.IsNull()) places.switches = places.locked.Plus(8);
   }
-  places.collecting = CollectingPlace(layout, runtime, interpreter);
+  places.collecting = At(interpreter, layout.gc.interpreter_collecting);
   places.callbacks = At(callbacks, layout.object_size);  // PyVarObject.ob_size
   places.gc_frame = At(interpreter, layout.gc.interpreter_frame);
   return places;

@@ -26,8 +26,7 @@ struct ActivityPlaces {
   static ActivityPlaces Of(const Layout& layout, RemoteAddress runtime, RemoteAddress interpreter,
                            RemoteAddress gil, RemoteAddress callbacks);
   /// Pointer to the list gc.callbacks; null where there is none.
-  static RemoteAddress CallbacksPlace(const Layout& layout, RemoteAddress runtime,
-                                      RemoteAddress interpreter);
+  static RemoteAddress CallbacksPlace(const Layout& layout, RemoteAddress interpreter);
 };
 
 /// As it was in the moment of the read.

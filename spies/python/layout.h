@@ -104,9 +104,8 @@ struct Layout {
     std::uint32_t locked = 0;
     [[nodiscard]] bool IsKnown() const { return runtime_holder != 0 || interpreter_gil != 0; }
   } gil;
-  struct Gc {                                  // struct _gc_runtime_state
-    std::uint32_t runtime_collecting = 0;      ///< 3.7 and 3.8: in _PyRuntimeState.
-    std::uint32_t interpreter_collecting = 0;  ///< Later: in PyInterpreterState.
+  struct Gc {                                  // struct _gc_runtime_state in PyInterpreterState
+    std::uint32_t interpreter_collecting = 0;  ///< 0: collections are not shown.
     std::uint32_t interpreter_frame = 0;       ///< 3.15: the frame that the collection began in.
   } gc;
   /// PyObject, its last field ob_type. 32 in free-threaded builds.

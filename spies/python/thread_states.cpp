@@ -49,7 +49,7 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
                  std::as_writable_bytes(std::span(&gil, 1))};
     const bool has_gil = layout_.gil.interpreter_gil != 0;
     AGENT_CHECK_OK(memory_.ReadRanges(std::span(ranges).first(has_gil ? 4 : 3)));
-    const RemoteAddress callbacks = ActivityPlaces::CallbacksPlace(layout_, runtime_, interpreter);
+    const RemoteAddress callbacks = ActivityPlaces::CallbacksPlace(layout_, interpreter);
     if (!callbacks.IsNull()) {
       AGENT_TRY(const auto list, memory_.ReadValue<std::uint64_t>(callbacks));
       head.gc_callbacks = RemoteAddress(list);
@@ -151,12 +151,21 @@ std::vector<ThreadState>* ThreadStates::Known(InnerTid tid) {
   return found == states_.end() ? nullptr : &found->second;
 }
 
+// Whether an interpreter had not all that its threads share when it was read.
+bool ThreadStates::IsStarting() const {
+  const bool has_gil = layout_.gil.interpreter_gil != 0;
+  const bool has_collector = layout_.gc.interpreter_collecting != 0;
+  return std::ranges::any_of(heads_, [&](const Head& head) {
+    return (has_gil && head.gil.IsNull()) || (has_collector && head.gc_callbacks.IsNull());
+  });
+}
+
 std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
   const MonotonicTime now = SystemClock().Now();
   if (std::vector<ThreadState>* known = Known(tid)) {
     if (heads_.size() == 1 && now - looked_ < kLook) return known;
     looked_ = now;
-    if (!HasNewStates()) return known;
+    if (!IsStarting() && !HasNewStates()) return known;
     static_cast<void>(Refresh());
     return Known(tid);
   }

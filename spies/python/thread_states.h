@@ -80,6 +80,7 @@ class ThreadStates {
     friend bool operator==(const Head&, const Head&) = default;
   };
   Result<std::vector<Head>> ReadHeads();
+  bool IsStarting() const;
   bool HasNewStates();
   Result<void> ReadThreads(const Head& head);
   void AddLinked(ThreadState state, std::uint64_t pthread);

@@ -62,12 +62,6 @@ class Collector(unittest.TestCase):
     def test_beside_another_thread_315(self):
         self.check("3.15", beside=True)
 
-    def test_37(self):
-        self.check("3.7")
-
-    def test_39(self):
-        self.check("3.9")
-
     def test_310(self):
         self.check("3.10")
 
