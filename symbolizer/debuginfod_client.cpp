@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +19,9 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/base/signals_blocked.h"
 #include "agent/base/unique_fd.h"
+#include "agent/base/write_all.h"
 #include "symbolizer/debug_files.h"
 #include "symbolizer/elf_sections.h"
 
@@ -37,16 +38,6 @@ std::shared_ptr<const ElfFile> OpenChecked(UniqueFd file, const std::string& bui
   auto elf = ElfFile::Open(std::move(file));
   if (!elf || BuildIdOf(*elf) != build_id || ReadSectionHeaders(*elf).empty()) return nullptr;
   return std::make_shared<const ElfFile>(*std::move(elf));
-}
-
-// False, with errno, when it cannot.
-bool WriteAll(int file, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) return false;
-    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
 }
 
 }  // namespace
@@ -202,12 +193,8 @@ std::shared_ptr<const ElfFile> DebuginfodClient::Find(const std::string& build_i
   return nullptr;
 }
 
-// With every signal blocked, so that none of the process's is handled there.
 void DebuginfodClient::StartThread() {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   try {
     thread_ = std::thread(Run, shared_);
   } catch (const std::system_error& error) {
@@ -215,7 +202,6 @@ void DebuginfodClient::StartThread() {
     const std::lock_guard lock(shared_->mutex);
     shared_->given_up = true;
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 std::vector<std::string> DebuginfodClient::TakeArrived() {

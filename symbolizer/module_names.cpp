@@ -4,12 +4,15 @@
 #include <gelf.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
 #include "agent/base/path.h"
+#include "symbolizer/debug_files.h"
 #include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_names.h"
+#include "symbolizer/elf_sections.h"
 #include "symbolizer/go_names.h"
 #include "symbolizer/mini_debug_info.h"
 #include "symbolizer/symbol_index.h"
@@ -23,28 +26,22 @@ bool HasSymtab(const ElfFile& file) {
   });
 }
 
-}  // namespace
+// Brings a debug file; null when it is not here.
+using Fetch = std::function<std::shared_ptr<const ElfFile>(const std::string& build_id)>;
 
-// What is not there yet is remembered as awaited.
-std::shared_ptr<const ElfFile> ModuleNames::Fetch(DebugFetcher* fetcher,
-                                                  const std::string& build_id) {
-  if (fetcher == nullptr || build_id.empty()) return nullptr;
-  std::shared_ptr<const ElfFile> elf = fetcher->Find(build_id);
-  if (elf == nullptr) awaited_.push_back(build_id);
-  return elf;
-}
-
-std::unique_ptr<NameSource> ModuleNames::OpenDwarf(const DebugFile& file, const CodeRanges& code,
-                                                   const DebugFiles& files, DebugFetcher* fetcher) {
+std::unique_ptr<NameSource> OpenDwarf(const DebugFile& file, const CodeRanges& code,
+                                      const DebugFiles& files, const Fetch& fetch) {
   std::shared_ptr<const ElfFile> alt;
   if (const auto link = ReadAltLink(*file.elf)) {
     alt = files.FindAlt(link->path, link->build_id, file);
-    if (alt == nullptr) alt = Fetch(fetcher, link->build_id);
+    if (alt == nullptr) alt = fetch(link->build_id);
   }
   std::optional<std::string> split_folder;
   if (files.shares_our_root() && !file.downloaded) split_folder = FolderOf(file.path);
   return DwarfNames::Open(file.elf, std::move(alt), code, std::move(split_folder));
 }
+
+}  // namespace
 
 ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const UniqueFd& root,
                          DebugFetcher* fetcher) {
@@ -54,13 +51,19 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
   DebugFile main{.elf = std::make_shared<const ElfFile>(*std::move(opened)), .path = path};
   const CodeRanges code(*main.elf);
   const DebugFiles files(root);
+  const Fetch fetch = [&](const std::string& build_id) -> std::shared_ptr<const ElfFile> {
+    if (fetcher == nullptr || build_id.empty()) return nullptr;
+    std::shared_ptr<const ElfFile> found = fetcher->Find(build_id);
+    if (found == nullptr) awaited_.push_back(build_id);
+    return found;
+  };
   auto go = GoNames::Open(*main.elf);
   std::optional<DebugFile> debug;
   if (!HasDwarf(*main.elf)) {
     debug = files.Find(*main.elf, path);
     if (!debug && !go && !HasSymtab(*main.elf)) {
       const std::string build_id = BuildIdOf(*main.elf);
-      if (auto fetched = Fetch(fetcher, build_id)) {
+      if (auto fetched = fetch(build_id)) {
         debug = {
             .elf = std::move(fetched), .path = InstalledDebugPath(build_id), .downloaded = true};
       }
@@ -70,23 +73,17 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
   auto symbols = std::make_unique<SymbolIndex>(code);
   symbols->Add(main.elf);
   if (debug) symbols->Add(debug->elf);
-  stripped_ = !HasSymtab(*main.elf) && (!debug || !HasSymtab(*debug->elf));
-  if (stripped_) {
-    if (auto mini = ReadMiniDebugInfo(*main.elf)) {
-      symbols->Add(std::move(mini));
-      stripped_ = false;
-    }
-  }
+  const bool has_symtab = HasSymtab(*main.elf) || (debug && HasSymtab(*debug->elf));
+  auto mini = has_symtab ? nullptr : ReadMiniDebugInfo(*main.elf);
+  const bool has_mini = mini != nullptr;
+  if (has_mini) symbols->Add(std::move(mini));
   symbols->Seal();
 
-  if (go) {
-    sources_.push_back(std::move(go));
-    stripped_ = false;
-  }
-  if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files, fetcher)) {
+  if (go) sources_.push_back(std::move(go));
+  if (auto dwarf = OpenDwarf(debug ? *debug : main, code, files, fetch)) {
     sources_.push_back(std::move(dwarf));
-    stripped_ = false;
   }
+  stripped_ = !has_symtab && !has_mini && sources_.empty();
   if (!symbols->empty()) sources_.push_back(std::move(symbols));
 }
 

@@ -9,8 +9,6 @@
 #include "agent/base/unique_fd.h"
 #include "agent/elf/elf_file.h"
 #include "symbolizer/debug_fetcher.h"
-#include "symbolizer/debug_files.h"
-#include "symbolizer/elf_sections.h"
 #include "symbolizer/name_source.h"
 
 namespace agent {
@@ -34,10 +32,6 @@ class ModuleNames {
   [[nodiscard]] std::vector<NamedLevel> Find(ElfAddress address);
 
  private:
-  std::shared_ptr<const ElfFile> Fetch(DebugFetcher* fetcher, const std::string& build_id);
-  std::unique_ptr<NameSource> OpenDwarf(const DebugFile& file, const CodeRanges& code,
-                                        const DebugFiles& files, DebugFetcher* fetcher);
-
   bool readable_ = false;
   bool stripped_ = true;
   std::vector<std::string> awaited_;

@@ -2,7 +2,6 @@
 #include "uploader/uploader.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "agent/base/log.h"
+#include "agent/base/signals_blocked.h"
 #include "agent/format/gzip.h"
 #include "uploader/delivery.h"
 #include "uploader/http_transport.h"
@@ -89,21 +89,15 @@ void Run(const std::shared_ptr<Shared>& shared) {
   shared->changed.notify_all();
 }
 
-// With every signal blocked, so that none of the process's is handled there. Empty where the system
-// has no thread left.
+// Empty where the system has no thread left.
 std::thread StartThread(const std::shared_ptr<Shared>& shared) {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread;
+  const SignalsBlocked blocked;
   try {
-    thread = std::thread(Run, shared);
+    return std::thread(Run, shared);
   } catch (const std::system_error& error) {
     LogWarn("no profile is sent, there is no thread for it: {}", error.what());
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
+  return {};
 }
 
 class ThreadedUploader final : public Uploader {

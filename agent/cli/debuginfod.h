@@ -2,17 +2,15 @@
 // What the environment says of debuginfod, as elfutils has it (debuginfod_find_debuginfo(3)).
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/cli/settings.h"
 #include "symbolizer/debug_fetcher.h"
 
 namespace agent {
-
-using GetEnvironment = std::function<const char*(const char*)>;
 
 /// The addresses in DEBUGINFOD_URLS, which are parted by white space. What else it may hold (the
 /// policy on signatures, "ima:enforcing") is passed over.

@@ -16,6 +16,7 @@
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/path.h"
+#include "agent/base/write_all.h"
 #include "agent/cli/debuginfod.h"
 #include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
@@ -39,7 +40,6 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
-constexpr std::size_t kFunctionsInSummary = 15;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
 
@@ -128,13 +128,7 @@ void SayUnnamed(std::span<const UnnamedCode> unnamed) {
   }
 }
 
-void WriteToStderr(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
+void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
 
@@ -187,7 +181,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
-      WriteToStderr(FormatSummary(*run, kFunctionsInSummary, unnamed));
+      WriteToStderr(FormatSummary(*run, unnamed));
       if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
     }
     for (const std::string& line : LossLines(run->losses(), run->Total().count)) {

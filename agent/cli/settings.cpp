@@ -232,8 +232,7 @@ Result<Nanoseconds> ParseDuration(const std::string& text) {
 }
 
 void ApplyEnvironment(Command command, std::span<const std::string> given,
-                      const std::function<const char*(const char*)>& get_environment,
-                      Settings& settings) {
+                      const GetEnvironment& get_environment, Settings& settings) {
   for (const Option& option : AllOptions()) {
     if (option.environment.empty()) continue;
     if (option.in == Option::In::kConnect && command != Command::kConnect) continue;

@@ -56,11 +56,13 @@ struct Option {
 
 [[nodiscard]] std::span<const Option> AllOptions();
 
+/// getenv, or what stands for it.
+using GetEnvironment = std::function<const char*(const char*)>;
+
 /// Applies what the environment says to options that `given` (names) does not hold. A bad value is
 /// warned of, with the variable's name, and passed over: it must not keep the program from running.
 void ApplyEnvironment(Command command, std::span<const std::string> given,
-                      const std::function<const char*(const char*)>& get_environment,
-                      Settings& settings);
+                      const GetEnvironment& get_environment, Settings& settings);
 
 /// "10s", "500ms", "2m", "1h", or a number of seconds; more than zero.
 [[nodiscard]] Result<Nanoseconds> ParseDuration(const std::string& text);

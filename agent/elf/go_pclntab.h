@@ -64,6 +64,10 @@ enum class GoFunctionKind : std::uint8_t {
 /// 48 or, in Go 1.26 and 1.27, 40); m.g0 0, m.curg 192 or, in Go 1.26 and 1.27, 184. While Go code
 /// of 1.17 and later runs, r14 is g.
 
+/// Whether Go's linker has marked the file as its own. Cheap; a file that is not marked may be one
+/// all the same.
+[[nodiscard]] bool IsGo(const ElfFile& elf);
+
 /// The tables of one Go program, copied out of its file (as large as the section .gopclntab, and
 /// the inline trees). Const functions may be called by many threads at once.
 class GoPclntab {

@@ -61,13 +61,13 @@ std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& elf) {
   return found;
 }
 
+}  // namespace
+
 bool IsGo(const ElfFile& elf) {
   constexpr std::string_view kOwner("Go\0", 3);  // of four bytes with its own zero
   return elf.FindSection(".go.buildinfo") || elf.FindSection(".note.go.buildid") ||
          elf.FindNote(kOwner, std::nullopt);
 }
-
-}  // namespace
 
 /// One search. Reads what it needs of the file and leaves nothing behind but the table.
 class GoPclntabFinder {

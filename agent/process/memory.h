@@ -21,6 +21,13 @@ struct ReadRange {
   std::span<std::byte> destination;
 };
 
+/// Where to read a value to.
+template <typename T>
+  requires std::is_trivially_copyable_v<T>
+[[nodiscard]] std::span<std::byte> BytesOf(T& value) {
+  return std::as_writable_bytes(std::span(&value, 1));
+}
+
 /// The memory of one target. All or nothing: a short read is an error (kUnreadable) and the
 /// destination's content is then unspecified. kGone when the process has ended, kNotPermitted when
 /// the kernel refuses. What comes back is hostile: bound every length, count and chain taken from
@@ -46,7 +53,7 @@ class ProcessMemory {
     requires std::is_trivially_copyable_v<T>
   Result<T> ReadValue(RemoteAddress address) {
     T value{};
-    AGENT_CHECK_OK(Read(address, std::as_writable_bytes(std::span(&value, 1))));
+    AGENT_CHECK_OK(Read(address, BytesOf(value)));
     return value;
   }
 };

@@ -42,9 +42,7 @@ SamplerCpu ReadSamplerCpu(Pid pid, const SharedPage& page) {
   const std::string folder = fmt::format("/proc/{}/task/{}", static_cast<pid_t>(pid),
                                          page.sampling_thread.load(std::memory_order_relaxed));
   const Result<TaskStat> stat = ReadTaskStat(folder);
-  const Result<std::string> sched_text = ReadProcFile(folder + "/schedstat");
-  if (!sched_text) return {};
-  const Result<SchedStat> sched = ParseSchedStat(*sched_text);
+  const Result<SchedStat> sched = ReadSchedStat(folder);
   if (!stat || !sched) return {};
   return {.runnable = stat->state == 'R', .run = sched->run};
 }
@@ -54,11 +52,8 @@ Nanoseconds LongestCpuWait(Pid pid) {
   const std::string folder = fmt::format("/proc/{}/task", static_cast<pid_t>(pid));
   Nanoseconds longest{0};
   for (const pid_t tid : NumbersIn(folder)) {
-    const Result<std::string> text = ReadProcFile(fmt::format("{}/{}/schedstat", folder, tid));
-    if (!text) continue;
-    if (const Result<SchedStat> sched = ParseSchedStat(*text)) {
-      longest = std::max(longest, sched->wait);
-    }
+    const Result<SchedStat> sched = ReadSchedStat(fmt::format("{}/{}", folder, tid));
+    if (sched) longest = std::max(longest, sched->wait);
   }
   return longest;
 }

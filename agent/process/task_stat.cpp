@@ -70,6 +70,11 @@ Result<TaskStat> ReadTaskStat(const std::string& folder) {
   return ParseTaskStat(text);
 }
 
+Result<SchedStat> ReadSchedStat(const std::string& folder) {
+  AGENT_TRY(const std::string text, ReadProcFile(folder + "/schedstat"));
+  return ParseSchedStat(text);
+}
+
 bool IsAlive(Pid process) {
   const Result<TaskStat> stat = ReadTaskStat(fmt::format("/proc/{}", static_cast<pid_t>(process)));
   return stat && !stat->HasEnded();

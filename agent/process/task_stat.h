@@ -46,5 +46,7 @@ struct SchedStat {
 };
 
 [[nodiscard]] Result<SchedStat> ParseSchedStat(std::string_view text);
+/// Reads "schedstat" in a task's folder below /proc. kGone when the task was reaped.
+[[nodiscard]] Result<SchedStat> ReadSchedStat(const std::string& folder);
 
 }  // namespace agent

@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "agent/process/proc_file.h"
+#include "agent/process/signal_set.h"
 #include "agent/process/task_stat.h"
 
 namespace agent {
@@ -137,25 +138,18 @@ void OnChild(int) {
 // are reaped, by us where we are attached to them. So children are reaped in the middle of the
 // call: the kernel restarts it (ERESTARTNOINTR in ptrace_attach).
 bool SeizeAndReap(pid_t tid) {
-  sigset_t set;
-  sigset_t before;
-  sigemptyset(&set);
-  sigaddset(&set, SIGCHLD);
-  ::pthread_sigmask(SIG_UNBLOCK, &set, &before);
+  const SignalSet before = SetSignalMask(SignalSet::All().Without(SIGCHLD));
   const bool seized = ::ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) == 0;
   const int error = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  SetSignalMask(before);
   errno = error;
   return seized;
 }
 
 // Until SIGCHLD comes or the time is over.
 void WaitForChild(Nanoseconds at_most) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGCHLD);
-  const timespec timeout{at_most.count() / 1'000'000'000, at_most.count() % 1'000'000'000};
-  ::sigtimedwait(&set, nullptr, &timeout);
+  siginfo_t info;
+  TakeSignal(SignalSet::Of(SIGCHLD), at_most, &info);
 }
 
 }  // namespace
@@ -237,6 +231,10 @@ void Tracer::UpdatePage(MonotonicTime now) {
 void Tracer::Collect() {
   Event event;
   while (Event::Next(&event)) Handle(event);
+  LookAfterPending();
+}
+
+void Tracer::LookAfterPending() {
   if (pending_.empty()) return;
   const MonotonicTime now = SystemClock().Now();
   DropUnreported(now);
@@ -269,11 +267,10 @@ Result<void> Tracer::Interrupt(Pid process, Tid tid, StopClient& client) {
   if (!seized && errno == EPERM) {
     // The kernel says the same of a thread that has just ended, and of one that is attached
     // already: to a debugger, or to us from before it executed this program.
-    AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
-    if (status.find("\nState:\tZ") != std::string::npos ||
-        status.find("\nState:\tX") != std::string::npos) {
-      return Fail(Errc::kGone, "the thread has ended");
-    }
+    const std::string folder = fmt::format("/proc/{}", id);
+    AGENT_TRY(const TaskStat stat, ReadTaskStat(folder));
+    if (stat.HasEnded()) return Fail(Errc::kGone, "the thread has ended");
+    AGENT_TRY(const std::string status, ReadProcFile(folder + "/status"));
     if (status.find("\nTracerPid:\t0\n") == std::string::npos) {
       return Fail(Errc::kTimeout, "another tracer holds the thread");
     }
@@ -309,10 +306,7 @@ void Tracer::AwaitStops(MonotonicTime until) {
     if (now >= until) break;
     if (now >= spin_until) WaitForChild(until - now);
   }
-  if (pending_.empty()) return;
-  const MonotonicTime now = clock.Now();
-  DropUnreported(now);
-  UpdatePage(now);
+  LookAfterPending();
 }
 
 void Tracer::LetGo() {

@@ -63,6 +63,7 @@ class Tracer {
   };
   struct Event;
   void Handle(const Event& event);
+  void LookAfterPending();
   void DropUnreported(MonotonicTime now);
   void UpdatePage(MonotonicTime now);
 

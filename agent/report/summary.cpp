@@ -96,8 +96,8 @@ std::string Header(const Profile& profile, const SampleValue& total) {
 
 }  // namespace
 
-std::string FormatSummary(const Profile& profile, std::size_t max_functions,
-                          std::span<const UnnamedCode> unnamed) {
+std::string FormatSummary(const Profile& profile, std::span<const UnnamedCode> unnamed,
+                          std::size_t max_functions) {
   const SampleValue total = profile.Total();
   std::string text = Header(profile, total);
   const auto time = total.wall_ns > 0 ? &SampleValue::wall_ns : &SampleValue::cpu_ns;

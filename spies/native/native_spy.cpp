@@ -10,9 +10,9 @@ namespace {
 
 class NativeSpy final : public Spy {
  public:
-  NativeSpy(TargetProcess& process, unwind::CodeFiles& files, const Function* cut,
+  NativeSpy(TargetProcess& process, unwind::CodeFiles& files, bool runs_go, const Function* cut,
             const Function* incomplete)
-      : unwinder_(process, files), cut_(cut), incomplete_(incomplete) {}
+      : unwinder_(process, files, runs_go), cut_(cut), incomplete_(incomplete) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return "native code"; }
   [[nodiscard]] bool WantsSnapshots() const override { return true; }
@@ -63,7 +63,12 @@ std::expected<std::unique_ptr<Spy>, Refusal> NativeSpyFactory::Attach(TargetProc
     return std::unexpected(Refusal{is_gone ? Refusal::Kind::kGone : Refusal::Kind::kNotPermitted,
                                    mappings.error().Message()});
   }
-  return std::make_unique<NativeSpy>(process, files_, cut_, incomplete_);
+  const bool runs_go = std::ranges::any_of(*mappings, [&](const Mapping& mapping) {
+    if (!mapping.executable || mapping.inode == 0) return false;
+    const Result<unwind::CodeFile*> file = files_.OfMapping(process, mapping);
+    return file && (*file)->is_go();
+  });
+  return std::make_unique<NativeSpy>(process, files_, runs_go, cut_, incomplete_);
 }
 
 }  // namespace agent::native

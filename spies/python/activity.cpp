@@ -8,7 +8,7 @@ namespace {
 
 template <typename T>
 void Add(RemoteAddress place, T& value, std::vector<ReadRange>& ranges) {
-  if (!place.IsNull()) ranges.push_back({place, std::as_writable_bytes(std::span(&value, 1))});
+  if (!place.IsNull()) ranges.push_back({place, BytesOf(value)});
 }
 
 RemoteAddress At(RemoteAddress base, std::uint32_t offset) {

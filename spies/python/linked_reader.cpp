@@ -23,11 +23,6 @@ T Load(const std::byte* bytes) {
   return value;
 }
 
-template <typename T>
-std::span<std::byte> BytesOf(T& value) {
-  return std::as_writable_bytes(std::span(&value, 1));
-}
-
 }  // namespace
 
 LinkedReader::LinkedReader(ProcessMemory& memory, const Layout& layout)

@@ -26,10 +26,6 @@ std::uint64_t Load(const std::byte* bytes, std::size_t offset) {
   return value;
 }
 
-std::span<std::byte> BytesOf(std::uint64_t& value) {
-  return std::as_writable_bytes(std::span(&value, 1));
-}
-
 }  // namespace
 
 StackReader::StackReader(ProcessMemory& memory, const Layout& layout)

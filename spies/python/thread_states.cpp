@@ -36,25 +36,21 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
     const RemoteAddress interpreter(address);
     std::uint64_t first = 0;
     std::uint64_t gil = 0;
-    std::array<ReadRange, 4> ranges;
+    std::uint64_t gc_callbacks = 0;
     Head head;
     head.interpreter = interpreter;
-    ranges[0] = {interpreter.Plus(layout_.interpreter.next),
-                 std::as_writable_bytes(std::span(&address, 1))};
-    ranges[1] = {interpreter.Plus(layout_.interpreter.id),
-                 std::as_writable_bytes(std::span(&head.id, 1))};
-    ranges[2] = {interpreter.Plus(layout_.interpreter.threads_head),
-                 std::as_writable_bytes(std::span(&first, 1))};
-    ranges[3] = {interpreter.Plus(layout_.gil.interpreter_gil),
-                 std::as_writable_bytes(std::span(&gil, 1))};
-    const bool has_gil = layout_.gil.interpreter_gil != 0;
-    AGENT_CHECK_OK(memory_.ReadRanges(std::span(ranges).first(has_gil ? 4 : 3)));
-    const RemoteAddress callbacks = ActivityPlaces::CallbacksPlace(layout_, interpreter);
-    if (!callbacks.IsNull()) {
-      AGENT_TRY(const auto list, memory_.ReadValue<std::uint64_t>(callbacks));
-      head.gc_callbacks = RemoteAddress(list);
+    std::vector<ReadRange> ranges = {
+        {interpreter.Plus(layout_.interpreter.next), BytesOf(address)},
+        {interpreter.Plus(layout_.interpreter.id), BytesOf(head.id)},
+        {interpreter.Plus(layout_.interpreter.threads_head), BytesOf(first)}};
+    if (layout_.gil.interpreter_gil != 0) {
+      ranges.push_back({interpreter.Plus(layout_.gil.interpreter_gil), BytesOf(gil)});
     }
+    const RemoteAddress callbacks = ActivityPlaces::CallbacksPlace(layout_, interpreter);
+    if (!callbacks.IsNull()) ranges.push_back({callbacks, BytesOf(gc_callbacks)});
+    AGENT_CHECK_OK(memory_.ReadRanges(ranges));
     head.gil = RemoteAddress(gil);
+    head.gc_callbacks = RemoteAddress(gc_callbacks);
     head.first_thread = RemoteAddress(first);
     if (first != 0) {
       AGENT_TRY(head.first_tid, memory_.ReadValue<std::int64_t>(head.first_thread.Plus(id_offset)));

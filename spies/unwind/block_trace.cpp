@@ -44,7 +44,7 @@ std::optional<StackState> BlockTrace::Take(Way way, std::vector<Way>& others) {
     switch (instruction->kind) {
       case Kind::kReturn:
       case Kind::kTailCall:
-        return AtReturn(way);
+        return AtKnown(way, StackState{});
       case Kind::kJumpIndirect:
       case Kind::kStop:
         return std::nullopt;
@@ -189,21 +189,16 @@ Saved BlockTrace::SavedAtStart(const Kept& kept, std::int64_t cfa, const Saved& 
   return there;
 }
 
-std::optional<StackState> BlockTrace::AtReturn(const Way& way) {
-  return AtKnown(way, StackState{});
-}
-
 std::optional<StackState> BlockTrace::AtKnown(const Way& way, const StackState& there) {
   if (!there.IsKnown() || there.is_root) return std::nullopt;
-  StackState start;
   if (there.sp == StackState::kUnknown) {
     // Found by a frame pointer that has been the same all along.
     if (way.is_from_fp || way.caller_fp.changed) return std::nullopt;
-    start = there;
-    return start;
+    return there;
   }
   const std::int64_t cfa = way.sp + there.sp;
   if (cfa < StackState::kAtEntry || cfa > kMaxFrame) return std::nullopt;
+  StackState start;
   start.sp = way.is_from_fp ? StackState::kUnknown : static_cast<std::int32_t>(cfa);
   start.fp = StackState::kUnknown;
   if (way.is_from_fp) {

@@ -50,7 +50,6 @@ class BlockTrace {
   static bool Apply(const Instruction& instruction, Way& way);
   static void Pop(std::int64_t slot, Kept& kept);
   static Kept* KeptOf(std::uint8_t number, Way& way);
-  static std::optional<StackState> AtReturn(const Way& way);
   static std::optional<StackState> AtKnown(const Way& way, const StackState& there);
   static Saved SavedAtStart(const Kept& kept, std::int64_t cfa, const Saved& there);
 

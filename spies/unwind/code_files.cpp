@@ -105,6 +105,7 @@ CodeFile::CodeFile(Module module, std::shared_ptr<const ElfSource> source, const
     : module_(std::move(module)), source_(std::move(source)) {
   std::ranges::copy_if(elf.load_segments(), std::back_inserter(code_), &ElfSegment::executable);
   if (const auto header = elf.FindSegment(PT_GNU_EH_FRAME)) eh_frame_header_ = header->address;
+  is_go_ = kCallPushes && IsGo(elf);
 }
 
 CodeFiles::CodeFiles(ModuleListener& listener)

@@ -56,6 +56,8 @@ class CodeFile {
   /// Null while it is being compiled. Any thread.
   [[nodiscard]] const CodeTables* tables() const { return tables_.load(std::memory_order_acquire); }
   [[nodiscard]] std::optional<ElfAddress> eh_frame_header() const { return eh_frame_header_; }
+  /// Whether goroutines are to be copied (CopyGoroutine). Known before the tables are.
+  [[nodiscard]] bool is_go() const { return is_go_; }
 
  private:
   friend class CodeFiles;
@@ -64,6 +66,7 @@ class CodeFile {
   const std::shared_ptr<const ElfSource> source_;
   std::vector<ElfSegment> code_;  // the executable ones
   std::optional<ElfAddress> eh_frame_header_;
+  bool is_go_ = false;
   std::unique_ptr<const CodeTables> owned_tables_;  // the compiling thread's
   std::atomic<const CodeTables*> tables_{nullptr};
 };

@@ -50,9 +50,10 @@ bool HasFrameRecord(const UnwindRule& rule) {
 
 }  // namespace
 
-Unwinder::Unwinder(TargetProcess& process, CodeFiles& files)
+Unwinder::Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go)
     : process_(process),
       space_(process, files),
+      runs_go_(runs_go),
       places_(std::make_unique<std::array<Place, kPlaces>>()) {}
 
 WalkResult Unwinder::Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames) {
@@ -185,9 +186,9 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
            .rule = {}};
   place.is_in_file = region->file != nullptr;
   if (region->file != nullptr) {
+    if (region->file->is_go()) runs_go_ = true;
     const CodeTables* tables = region->file->tables();
     place.ready = tables != nullptr;
-    if (place.ready && tables->go) runs_go_ = true;
     if (place.ready) {
       const ElfAddress in_file{address - region->bias};
       place.rule = tables->RuleAt(in_file);

@@ -42,8 +42,9 @@ class Unwinder {
  public:
   static constexpr std::size_t kMaxFrames = 2048;
 
-  /// Both outlive it.
-  Unwinder(TargetProcess& process, CodeFiles& files);
+  /// Both outlive it. `runs_go`: the program is Go's, so goroutines are copied from the first
+  /// snapshot on. Without it they are from where the walks come upon Go code.
+  Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go = false);
 
   /// Copies what a walk will need beside the stack that the thread is on. Called while it stands
   /// still: makes a bounded number of memory reads.
@@ -93,7 +94,7 @@ class Unwinder {
 
   TargetProcess& process_;
   AddressSpace space_;
-  bool runs_go_ = false;
+  bool runs_go_;
   std::unique_ptr<SlowUnwinder> slow_;  // made when it is needed first
   std::unique_ptr<std::array<Place, kPlaces>> places_;
   // Addresses in the walk under way, one of each region that came later.

@@ -2,8 +2,6 @@
 """Machine code: what sampling costs the program and the machine, beside perf and samply, and over many threads."""
 
 import json
-import os
-import pathlib
 import re
 import resource
 import shutil
@@ -12,6 +10,7 @@ import subprocess
 import time
 
 import agent_runs
+import launching
 
 AGENT = agent_runs.AGENT
 BUSY = str(agent_runs.BUILD / "bin" / "busy_threads")
@@ -22,8 +21,7 @@ def samply():
     """The command of samply: installed, or in one of the roots of `./dev test-roots`, whose C library it needs."""
     if shutil.which("samply"):
         return ["samply"]
-    cache = pathlib.Path(os.environ.get("AGENT_CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "agent-dev")
-    for program in sorted(cache.glob("roots/*/usr/bin/samply")):
+    for program in sorted(agent_runs.CACHE.glob("roots/*/usr/bin/samply")):
         root = program.parents[2]
         return [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", f"{root}/usr/lib/x86_64-linux-gnu", str(program)]
     return None
@@ -91,14 +89,7 @@ def sampler_cpu(folder, rate, threads, busy):
     agent = subprocess.Popen([AGENT, "exec", "--sample-rate", str(rate), "-o", f"{folder}/agent.pb.gz", BUSY, str(threads), str(busy), "8"],
                              stdout=subprocess.DEVNULL)
     time.sleep(4)  # What is new is hot for a second, and tables are compiled.
-    sampler = pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()[0]
-
-    def cpu():
-        return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{sampler}/task").glob("*/schedstat")) / 1e9
-
-    begin, used = time.monotonic(), cpu()
-    time.sleep(3)
-    part = (cpu() - used) / (time.monotonic() - begin)
+    part = launching.own_share(launching.children_of(agent.pid)[0], 3)
     agent.wait()
     return part
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 os.environ.setdefault("AGENT_BINARY", sys.argv[1])
 os.environ.setdefault("AGENT_BUILD", sys.argv[2])
 import agent_runs  # noqa: E402
+import launching  # noqa: E402
 import native  # noqa: E402
 
 AGENT, BUILD = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -61,17 +62,10 @@ def own_cost(python, rate, path):
     agent = subprocess.Popen([AGENT, "exec", "-o", path, "--sample-rate", str(rate), python, str(PROGRAMS / "spin.py"), "6"],
                              stdout=subprocess.PIPE, text=True)
     agent.stdout.readline()
-    children = pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
-    sampler = int(children.read_text().split()[0])
-
-    def cpu(pid):
-        return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-    begin, used = time.monotonic(), cpu(sampler)
-    time.sleep(4)
-    part = (cpu(sampler) - used) / (time.monotonic() - begin)
+    sampler = launching.children_of(agent.pid)[0]
+    part = launching.own_share(sampler, 4)
     status = dict(line.split(":\t") for line in pathlib.Path(f"/proc/{sampler}/status").read_text().splitlines() if ":\t" in line)
-    keeper = cpu(agent.pid)
+    keeper = launching.cpu_time(agent.pid)
     agent.communicate()
     nap = subprocess.run([str(BUILD / "bin" / "bare_wakeups"), str(rate), "2"], capture_output=True, text=True, check=True)
     bare = float(nap.stdout)

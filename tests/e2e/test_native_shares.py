@@ -16,6 +16,13 @@ SECONDS = int(os.environ.get("AGENT_SHARE_SECONDS", "5"))  # 10,000 samples, whe
 MARKERS = ("[callers unknown]", "[stack cut]")
 
 
+def needed(command):
+    path = shutil.which(command)
+    if path is None:
+        raise unittest.SkipTest(f"no {command}")
+    return path
+
+
 class NativeShares(unittest.TestCase):
     def run_truth(self, command, flags=(), **options):
         run = Run(command, ["--sample-rate", "1000", *flags], **options)
@@ -110,9 +117,7 @@ class NativeShares(unittest.TestCase):
         self.assertGreater(through / sum(cpu for _, cpu in handled), 0.98)
 
     def test_rust(self):
-        rustc = shutil.which("rustc")
-        if rustc is None:
-            raise unittest.SkipTest("no rustc")
+        rustc = needed("rustc")
         with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
             program = pathlib.Path(folder) / "native_truth"
             subprocess.run([rustc, "-O", "-g", "-o", program, PROGRAMS / "native_truth.rs"], check=True)
@@ -144,23 +149,21 @@ class NativeShares(unittest.TestCase):
         self.check_always("main.mix", ["main.mix", "main.checksum"])
 
     def test_cgo(self):
-        if shutil.which("gcc") is None:
-            raise unittest.SkipTest("no gcc")
+        needed("gcc")
         # Between a callback and the Go code that called C, the frames of C are not shown: they lie on a third stack.
         self.check_go("cgo_shares.go", [], names={"c_call_back": "main.goCalledBack"})
+        # The goroutine is copied from the first sample on, before the program's tables are compiled.
+        cut_off = [names for names, _ in self.stacks_with("[callers unknown]") if any("c_hash" in name for name in names)]
+        self.assertEqual(cut_off, [])
 
     def test_node(self):
-        node = shutil.which("node")
-        if node is None:
-            raise unittest.SkipTest("no node")
+        node = needed("node")
         with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:  # node leaves a log where it runs
             self.run_truth([node, "--perf-basic-prof", str(PROGRAMS / "shares.js"), str(SECONDS)], cwd=folder)
         self.check_javascript()
 
     def test_node_with_jitdump(self):
-        node = shutil.which("node")
-        if node is None:
-            raise unittest.SkipTest("no node")
+        node = needed("node")
         with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
             self.run_truth([node, "--perf-prof", str(PROGRAMS / "shares.js"), str(SECONDS)], cwd=folder)
             self.assertTrue(list(pathlib.Path(folder).glob("jit-*.dump")))

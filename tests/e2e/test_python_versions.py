@@ -17,12 +17,7 @@ RATE = 1000
 
 class Versions(unittest.TestCase):
     def each(self, name, check):
-        interpreters = agent_runs.find_all_interpreters(name)
-        if os.geteuid() != 0:
-            interpreters = [i for i in interpreters if i.root is None]
-        if not interpreters:
-            self.skipTest(f"no CPython {name} in PATH, in pyenv's versions folder, or in a root (./dev test-roots)")
-        for interpreter in interpreters:
+        for interpreter in agent_runs.need_interpreters(name):
             with self.subTest(str(interpreter)):
                 print(f"CPython {name}: {interpreter}")
                 check(interpreter)
@@ -32,13 +27,6 @@ class Versions(unittest.TestCase):
         self.assertEqual(run.status, 0, run.stderr)
         self.assertNotIn("machine code only", run.stderr)
         return run
-
-    def is_too_busy(self, run):
-        """Whether the machine left so many ticks out that shares tell nothing: they were not taken at random times."""
-        late, ticks = run.late_ticks(), run.profile.duration_nanos * RATE // 10**9
-        if late > ticks / 4:
-            print(f"  shares are not compared: the machine left out {late} of {ticks} ticks")
-        return late > ticks / 4
 
     def check_stacks(self, interpreter):
         """Names, lines, generators, callbacks, recursion, a thread and a forked child: every sampled stack was one."""
@@ -67,7 +55,7 @@ class Versions(unittest.TestCase):
             # The chance of none where 50 are due is below a billionth, even if they come in groups.
             if ns / true_total * samples > 100:
                 self.assertIn(stack, sampled)
-        if self.is_too_busy(run):
+        if run.is_too_busy(RATE):
             return
         for name in ("in_thread", "in_child"):
             true = sum(ns for stack, ns in truth.items() if stack[0][0] == name) / true_total
@@ -79,7 +67,7 @@ class Versions(unittest.TestCase):
         total, samples = profile.total("cpu"), profile.total("samples")
         # The program's own clock stops a little before its end, and begins with what makes its root.
         self.assertAlmostEqual(total / 1e9, truth["process"] / 1e9, delta=truth["process"] / 1e9 * 0.02 + 0.06)
-        if self.is_too_busy(run):
+        if run.is_too_busy(RATE):
             return
         qualified = {name.rpartition(".")[2]: name for name in truth["functions"]}
         sampled = profile.inclusive("cpu")

@@ -102,6 +102,14 @@ def find_all_interpreters(name):
     return found
 
 
+def need_interpreters(name):
+    """As find_all_interpreters, those that we may use: at least one, else the test is skipped."""
+    found = [i for i in find_all_interpreters(name) if i.root is None or os.geteuid() == 0]
+    if not found:
+        raise unittest.SkipTest(f"no CPython {name} in PATH, in pyenv's versions folder, or in a root (./dev test-roots)")
+    return found
+
+
 class Run:
     """One finished `agent exec`."""
 
@@ -116,6 +124,13 @@ class Run:
 
     def truth(self):
         return json.loads(self.stdout.splitlines()[-1])
+
+    def is_too_busy(self, rate):
+        """Whether the machine left so many ticks out that shares tell nothing: they were not taken at random times."""
+        late, ticks = self.late_ticks(), self.profile.duration_nanos * rate // 10**9
+        if late > ticks / 4:
+            print(f"  shares are not compared: the machine left out {late} of {ticks} ticks")
+        return late > ticks / 4
 
     def late_ticks(self):
         for comment in self.profile.comments:

@@ -55,6 +55,18 @@ def cpu_wait(pid):
         return 0.0
 
 
+def cpu_time(pid):
+    """Seconds of CPU that all threads of `pid` have used so far."""
+    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def own_share(pid, seconds):
+    """What part of one core `pid` uses from now on."""
+    begin, used = time.monotonic(), cpu_time(pid)
+    time.sleep(seconds)
+    return (cpu_time(pid) - used) / (time.monotonic() - begin)
+
+
 class CpuWaits:
     """How long `pids` have waited for a CPU since now, all together, in seconds; of those that end, up to the last look."""
 

@@ -29,7 +29,7 @@ struct Fixture {
   }
   std::vector<std::string> Lines(std::size_t most = 15) {
     std::vector<std::string> lines;
-    const std::string text = FormatSummary(profile, most);
+    const std::string text = FormatSummary(profile, {}, most);
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = text.find('\n', at);
       lines.push_back(text.substr(at, end - at));
