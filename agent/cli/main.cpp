@@ -98,6 +98,7 @@ bool PlanOutput(SessionPlan& plan) {
         "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
     ExecInPlace(line.program);
   }
+  if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
   RunLaunched(line.program, [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 

@@ -27,6 +27,7 @@
 #include "agent/sampling/process_tree.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
+#include "spies/dotnet/dotnet_spy.h"
 #include "spies/native/native_spy.h"
 #include "spies/python/python_spy.h"
 #include "spies/unwind/code_files.h"
@@ -143,6 +144,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   SymbolSources sources(symbolizer);
   unwind::CodeFiles files(sources);
   python::PythonSpyFactory python(functions, plan.settings.gil);
+  dotnet::DotnetSpyFactory dotnet(files, functions, plan.settings.dotnet_raw_names);
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);
   const std::string file = FileOf(plan, start);
@@ -156,7 +158,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     sinks.insert(sinks.begin(), uploader.get());
   }
   WindowWriter writer(symbolizer, sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, {&python, &native}, functions, writer);
+  Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),

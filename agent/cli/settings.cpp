@@ -176,6 +176,20 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.gil);
            }},
+    Option{
+        "dotnet-raw-names", "", "",
+        "Methods of .NET as the metadata has them: Type+<Foo>d__5.MoveNext, not Type.Foo (async)",
+        Option::In::kBoth,
+        [](Settings& settings, const std::string& text) {
+          return ApplySwitch(text, settings.dotnet_raw_names);
+        }},
+    Option{"dotnet-perfmap", "", "",
+           "Have .NET write a perf map (DOTNET_PerfMapEnabled=3), which names the methods of "
+           "versions that are not read otherwise",
+           Option::In::kExec,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.dotnet_perf_map);
+           }},
     Option{"threads", "", "",
            "Send each sample's thread to the server, as labels thread_name and thread_id (a series "
            "for each; a file has them anyway)",

@@ -35,6 +35,8 @@ struct Settings {
   bool debuginfod = false;
   bool threads = false;
   bool gil = false;
+  bool dotnet_raw_names = false;
+  bool dotnet_perf_map = false;  ///< exec only
   bool blocking = false;
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only

@@ -238,12 +238,12 @@ Result<ElfFile> ElfSource::Open() const {
   return ElfFile::Open(std::move(copy));
 }
 
-std::optional<ElfAddress> AddressOf(std::span<const ElfSegment> segments, FileOffset offset) {
+std::optional<ElfAddress> CodeAddressOf(std::span<const ElfSegment> segments, FileOffset offset) {
   const auto wanted = static_cast<std::uint64_t>(offset);
   for (const ElfSegment& segment : segments) {
     // Mappings begin at page boundaries: the segment's first page may hold bytes from before it.
     const auto start = static_cast<std::uint64_t>(segment.offset) & ~kPageMask;
-    if (wanted < start ||
+    if (!segment.executable || wanted < start ||
         wanted >= static_cast<std::uint64_t>(segment.offset) + segment.file_size) {
       continue;
     }

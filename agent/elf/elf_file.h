@@ -27,9 +27,10 @@ struct ElfSegment {
   bool executable = false;
 };
 
-/// Where the byte at `offset` of the file has its address, or nothing when no segment loads it.
-[[nodiscard]] std::optional<ElfAddress> AddressOf(std::span<const ElfSegment> segments,
-                                                  FileOffset offset);
+/// Where the byte at `offset` of the file has its address as code, or nothing when no executable
+/// segment loads it. (A page may be loaded twice, by two segments that meet in it.)
+[[nodiscard]] std::optional<ElfAddress> CodeAddressOf(std::span<const ElfSegment> segments,
+                                                      FileOffset offset);
 
 /// One of PT_DYNAMIC.
 struct ElfDynamicEntry {
@@ -86,9 +87,9 @@ class ElfFile {
   /// libelf's own handle, for libdw; owned by this object.
   [[nodiscard]] Elf* handle() const { return elf_.get(); }
 
-  /// By the load segments; nothing when none of them loads the byte.
-  [[nodiscard]] std::optional<ElfAddress> AddressOf(FileOffset offset) const {
-    return agent::AddressOf(load_segments_, offset);
+  /// As above, by the load segments.
+  [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const {
+    return agent::CodeAddressOf(load_segments_, offset);
   }
 
  private:

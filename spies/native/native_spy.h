@@ -4,14 +4,15 @@
 
 #include "agent/profile/frame.h"
 #include "spies/spy.h"
-#include "spies/unwind/code_files.h"
+#include "spies/unwind/snapshot_spy.h"
 
 namespace agent::native {
 
 class NativeSpyFactory final : public SpyFactory {
  public:
   /// Both outlive it.
-  NativeSpyFactory(unwind::CodeFiles& files, FunctionTable& functions);
+  NativeSpyFactory(unwind::CodeFiles& files, FunctionTable& functions)
+      : files_(files), markers_(functions) {}
 
   [[nodiscard]] std::string_view Name() const override { return "native"; }
   [[nodiscard]] bool IsFallback() const override { return true; }
@@ -19,8 +20,7 @@ class NativeSpyFactory final : public SpyFactory {
 
  private:
   unwind::CodeFiles& files_;
-  const Function* cut_;
-  const Function* incomplete_;
+  unwind::SnapshotSpy::Markers markers_;
 };
 
 }  // namespace agent::native

@@ -78,7 +78,7 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
     if (!mapping.executable || mapping.inode == 0) continue;
     const FileFacts& facts = Inspect(process, mapping);
     if (!facts.file) continue;
-    const std::optional<ElfAddress> mapped = facts.file->AddressOf(mapping.offset);
+    const std::optional<ElfAddress> mapped = facts.file->CodeAddressOf(mapping.offset);
     if (!mapped) continue;
     const std::uint64_t bias = mapping.start.value() - static_cast<std::uint64_t>(*mapped);
     const auto loaded = [bias](std::optional<ElfAddress> address) {

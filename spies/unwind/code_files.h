@@ -51,7 +51,7 @@ class CodeFile {
   /// Where the byte at `offset` of the file has its address as code; nothing when no executable
   /// segment loads it.
   [[nodiscard]] std::optional<ElfAddress> CodeAddressOf(FileOffset offset) const {
-    return AddressOf(code_, offset);
+    return agent::CodeAddressOf(code_, offset);
   }
   /// Null while it is being compiled. Any thread.
   [[nodiscard]] const CodeTables* tables() const { return tables_.load(std::memory_order_acquire); }

@@ -50,10 +50,11 @@ bool HasFrameRecord(const UnwindRule& rule) {
 
 }  // namespace
 
-Unwinder::Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go)
+Unwinder::Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go, ManagedCode* managed)
     : process_(process),
       space_(process, files),
       runs_go_(runs_go),
+      managed_(managed),
       places_(std::make_unique<std::array<Place, kPlaces>>()) {}
 
 WalkResult Unwinder::Walk(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames) {
@@ -81,57 +82,12 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
   Cursor cursor{.registers = snapshot.registers};
   if (snapshot.is_of_sleeper) cursor.known = Bit(Numbers::kSp);
   WalkResult result;
-  while (frames.size() - first < kMaxFrames) {
-    const std::uint64_t pc = cursor.registers.pc();
-    Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
-    // A signal return is where a handler returns to: it has no call before it.
-    if (!cursor.is_exact &&
-        (place == nullptr || place->rule.cfa == CfaKind::kNone || place->is_scanned)) {
-      Place* exact = Lookup(pc, now);
-      if (exact != nullptr && exact->ready &&
-          (exact->rule.cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
-        place = exact;
-        cursor.is_exact = true;
-      }
-    }
-    if (place == nullptr) return result;
-    if (!place->ready) {
-      result.end = WalkEnd::kNotReady;
-      return result;
-    }
-    if (place->came_later && std::ranges::find(later_, place->region) == later_.end()) {
-      later_.push_back(place->region);
-    }
-    frames.push_back({.module = place->module, .address = place->address - place->bias});
-    const UnwindRule rule = place->rule;
-    const std::uint64_t sp = cursor.registers.sp();
-    Step step = Step::kLost;
-    if (rule.cfa == CfaKind::kSignal ||
-        (rule.cfa == CfaKind::kNone && cursor.is_exact && IsSignalReturnAt(*place))) {
-      step = BySignalFrame(snapshot, cursor);
-      const std::uint64_t moved = cursor.registers.sp() - sp;
-      if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
-    } else {
-      const bool was_exact = cursor.is_exact;
-      const bool is_in_file = place->is_in_file;
-      std::optional<Cursor> scanned;  // before a step by a rule that may be wrong
-      if (place->is_scanned) scanned = cursor;
-      step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, is_in_file, cursor)
-                                        : ByRule(snapshot, rule, cursor);
-      if (scanned && (step == Step::kComplex ||
-                      (step == Step::kCaller && !IsAfterCall(cursor.registers.pc(), now)))) {
-        cursor = *scanned;
-        step = WithoutRule(snapshot, now, is_in_file, cursor);
-      }
-      if (step == Step::kComplex) step = BySlowPath(snapshot, frames.size() - first - 1, cursor);
-      // Go goes from one stack to another within a thread.
-      const bool may_move = rule.cfa == CfaKind::kSwitched || rule.cfa == CfaKind::kResumed;
-      const std::uint64_t moved = cursor.registers.sp() - sp;
-      if (step == Step::kCaller &&
-          ((moved > kMaxFrameSize && !may_move) || (moved == 0 && !was_exact))) {
-        return result;
-      }
-    }
+  // Steps, not frames: a runtime's step may add none.
+  for (std::size_t steps = 0; steps < kMaxFrames; ++steps) {
+    std::optional<Step> managed;
+    if (managed_ != nullptr) managed = ByManaged(snapshot, now, cursor, frames);
+    const Step step =
+        managed ? *managed : ByCode(snapshot, now, frames.size() - first, cursor, result, frames);
     switch (step) {
       case Step::kCaller:
         break;
@@ -145,6 +101,9 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
       case Step::kComplex:
         result.end = WalkEnd::kComplex;
         return result;
+      case Step::kNotReady:
+        result.end = WalkEnd::kNotReady;
+        return result;
       case Step::kLost:
         return result;
     }
@@ -156,6 +115,59 @@ WalkResult Unwinder::WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now,
   }
   result.end = WalkEnd::kTooDeep;
   return result;
+}
+
+// By the code's own rules. `number`: the frame's, from the leaf (0) on.
+Unwinder::Step Unwinder::ByCode(const ThreadSnapshot& snapshot, MonotonicTime now,
+                                std::size_t number, Cursor& cursor, WalkResult& result,
+                                Stack& frames) {
+  const std::uint64_t pc = cursor.registers.pc();
+  Place* place = Lookup(cursor.is_exact ? pc : pc - 1, now);
+  // A signal return is where a handler returns to: it has no call before it.
+  if (!cursor.is_exact &&
+      (place == nullptr || place->rule.cfa == CfaKind::kNone || place->is_scanned)) {
+    Place* exact = Lookup(pc, now);
+    if (exact != nullptr && exact->ready &&
+        (exact->rule.cfa == CfaKind::kSignal || IsSignalReturnAt(*exact))) {
+      place = exact;
+      cursor.is_exact = true;
+    }
+  }
+  if (place == nullptr) return Step::kLost;
+  if (!place->ready) return Step::kNotReady;
+  if (place->came_later && std::ranges::find(later_, place->region) == later_.end()) {
+    later_.push_back(place->region);
+  }
+  frames.push_back({.module = place->module, .address = place->address - place->bias});
+  const UnwindRule rule = place->rule;
+  const std::uint64_t sp = cursor.registers.sp();
+  if (rule.cfa == CfaKind::kSignal ||
+      (rule.cfa == CfaKind::kNone && cursor.is_exact && IsSignalReturnAt(*place))) {
+    const Step step = BySignalFrame(snapshot, cursor);
+    const std::uint64_t moved = cursor.registers.sp() - sp;
+    if (step == Step::kCaller && moved > kMaxFrameSize) result.changed_stack = true;
+    return step;
+  }
+  const bool was_exact = cursor.is_exact;
+  const bool is_in_file = place->is_in_file;
+  std::optional<Cursor> scanned;  // before a step by a rule that may be wrong
+  if (place->is_scanned) scanned = cursor;
+  Step step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, is_in_file, cursor)
+                                         : ByRule(snapshot, rule, cursor);
+  if (scanned && (step == Step::kComplex ||
+                  (step == Step::kCaller && !IsAfterCall(cursor.registers.pc(), now)))) {
+    cursor = *scanned;
+    step = WithoutRule(snapshot, now, is_in_file, cursor);
+  }
+  if (step == Step::kComplex) step = BySlowPath(snapshot, number, cursor);
+  // Go goes from one stack to another within a thread.
+  const bool may_move = rule.cfa == CfaKind::kSwitched || rule.cfa == CfaKind::kResumed;
+  const std::uint64_t moved = cursor.registers.sp() - sp;
+  if (step == Step::kCaller &&
+      ((moved > kMaxFrameSize && !may_move) || (moved == 0 && !was_exact))) {
+    return Step::kLost;
+  }
+  return step;
 }
 
 void Unwinder::CopyMore(ThreadSnapshot& snapshot) {
@@ -199,6 +211,44 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
     }
   }
   return true;
+}
+
+// Nothing where it is not the runtime's code. The runtime knows its code before the mappings that
+// were read last do.
+std::optional<Unwinder::Step> Unwinder::ByManaged(const ThreadSnapshot& snapshot, MonotonicTime now,
+                                                  Cursor& cursor, Stack& frames) {
+  const std::uint64_t pc = cursor.registers.pc();
+  const std::uint64_t sp = cursor.registers.sp();
+  const CodeRegion* region = space_.Find(cursor.is_exact ? pc : pc - 1);
+  if (region != nullptr && region->file != nullptr) return std::nullopt;
+  const ManagedStep step =
+      managed_->Step(snapshot, cursor.is_exact, cursor.registers, cursor.known, frames);
+  switch (step) {
+    case ManagedStep::kCaller: {
+      cursor.is_exact = false;
+      const std::uint64_t moved = cursor.registers.sp() - sp;
+      const std::uint64_t caller = cursor.registers.pc();
+      const bool is_sound =
+          moved != 0 && moved <= kMaxFrameSize && (caller == 0 || IsAfterCall(caller, now));
+      return is_sound ? Step::kCaller : Step::kLost;
+    }
+    case ManagedStep::kTruncated:
+      return Step::kTruncated;
+    case ManagedStep::kLost:
+      return Step::kLost;
+    case ManagedStep::kNotMine:
+    case ManagedStep::kStub:
+      break;
+  }
+  if (!cursor.is_exact) return std::nullopt;
+  // CoreCLR's copies of its write barriers are in none of its ranges, and push nothing either.
+  const std::optional<std::uint64_t> caller = snapshot.ReadWord(sp);
+  if (!caller) return Step::kTruncated;
+  if (!IsAfterCall(*caller, now)) return std::nullopt;
+  cursor.registers.values[Numbers::kPc] = *caller;
+  cursor.registers.values[Numbers::kSp] += sizeof(*caller);
+  cursor.is_exact = false;
+  return Step::kCaller;
 }
 
 Unwinder::Step Unwinder::ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule,
@@ -408,12 +458,16 @@ bool Unwinder::IsSignalReturnAt(Place& place) {
 }
 
 bool Unwinder::IsAfterCall(std::uint64_t address, MonotonicTime now) {
-  Place* place = Lookup(address - 1, now);
-  if (place == nullptr) return false;
-  if (place->after_call == Check::kUnknown) {
+  const auto follows_call = [&] {
     std::array<std::byte, kLongestCall> code{};
     const auto read = process_.memory().Read(RemoteAddress(address - kLongestCall), code);
-    place->after_call = read && EndsWithCall(code) ? Check::kYes : Check::kNo;
+    return read && EndsWithCall(code);
+  };
+  Place* place = Lookup(address - 1, now);
+  // A runtime's code is known to the runtime before it is to us.
+  if (place == nullptr) return managed_ != nullptr && follows_call();
+  if (place->after_call == Check::kUnknown) {
+    place->after_call = follows_call() ? Check::kYes : Check::kNo;
   }
   if (place->after_call == Check::kYes) return true;
   // Nobody calls from where a signal handler returns to.

@@ -14,6 +14,7 @@
 #include "agent/profile/frame.h"
 #include "spies/unwind/address_space.h"
 #include "spies/unwind/code_files.h"
+#include "spies/unwind/managed_code.h"
 #include "spies/unwind/slow_unwinder.h"
 #include "spies/unwind/unwind_rule.h"
 
@@ -43,8 +44,10 @@ class Unwinder {
   static constexpr std::size_t kMaxFrames = 2048;
 
   /// Both outlive it. `runs_go`: the program is Go's, so goroutines are copied from the first
-  /// snapshot on. Without it they are from where the walks come upon Go code.
-  Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go = false);
+  /// snapshot on. Without it they are from where the walks come upon Go code. `managed` is asked
+  /// about code without a file; may be null.
+  Unwinder(TargetProcess& process, CodeFiles& files, bool runs_go = false,
+           ManagedCode* managed = nullptr);
 
   /// Copies what a walk will need beside the stack that the thread is on. Called while it stands
   /// still: makes a bounded number of memory reads.
@@ -75,11 +78,15 @@ class Unwinder {
     bool is_exact = true;       // the pc is the instruction that runs, not a return address
     std::size_t slow_steps = 0;
   };
-  enum class Step : std::uint8_t { kCaller, kRoot, kTruncated, kLost, kComplex };
+  enum class Step : std::uint8_t { kCaller, kRoot, kTruncated, kLost, kComplex, kNotReady };
 
   WalkResult WalkOnce(const ThreadSnapshot& snapshot, MonotonicTime now, Stack& frames);
   Place* Lookup(std::uint64_t address, MonotonicTime now);
   bool Fill(std::uint64_t address, Place& place);
+  Step ByCode(const ThreadSnapshot& snapshot, MonotonicTime now, std::size_t number, Cursor& cursor,
+              WalkResult& result, Stack& frames);
+  std::optional<Step> ByManaged(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor,
+                                Stack& frames);
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);
@@ -95,6 +102,7 @@ class Unwinder {
   TargetProcess& process_;
   AddressSpace space_;
   bool runs_go_;
+  ManagedCode* managed_;
   std::unique_ptr<SlowUnwinder> slow_;  // made when it is needed first
   std::unique_ptr<std::array<Place, kPlaces>> places_;
   // Addresses in the walk under way, one of each region that came later.

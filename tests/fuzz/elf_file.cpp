@@ -31,7 +31,7 @@ AGENT_FUZZ_TARGET(elf_file) {
   constexpr std::size_t kMostSegments = 64;
   for (std::size_t i = 0; i < std::min(elf->load_segments().size(), kMostSegments); ++i) {
     const ElfSegment& segment = elf->load_segments()[i];
-    (void)elf->AddressOf(segment.offset);
+    (void)elf->CodeAddressOf(segment.offset);
     (void)elf->ReadLoaded(segment.address, 1u << 20);
     const std::uint64_t last = static_cast<std::uint64_t>(segment.address) + segment.file_size - 1;
     (void)elf->ReadLoaded(ElfAddress{last}, 16);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the seeds of the corpus anew: python3 tests/fuzz/make_corpus.py (gcc, g++, binutils, xz).
 
-What fuzzing found lies beside them as found_*; go_pclntab's files are what tests/unit/go_pclntab_test.cpp makes.
+What fuzzing found lies beside them as found_*; go_pclntab's and dotnet_metadata's are what
+their tests in tests/unit make (dotnet_metadata/compiled: the C# compiler).
 """
 
 import pathlib

@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "uploader": PROFILE | {"agent/format"},
     "symbolizer": TARGET,
     "spies": TARGET,
-    "spies/unwind": TARGET,
+    "spies/unwind": TARGET | {"spies"},
     "agent/sampling": TARGET | {"spies", "spies/unwind", "symbolizer"},
 }
 RUNTIME = TARGET | {"spies", "spies/unwind"}

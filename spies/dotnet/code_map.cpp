@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/dotnet/code_map.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace agent::dotnet {
+namespace {
+
+constexpr std::size_t kMaxSections = 1u << 14;
+constexpr std::size_t kMaxFragments = 64;   // of one chunk of addresses
+constexpr std::size_t kMaxFunctions = 256;  // of one method
+constexpr std::size_t kMaxFunclets = 512;
+constexpr std::uint32_t kMaxImageFunctions = 1u << 22;
+constexpr std::uint64_t kMaxBuckets = 1u << 24;
+constexpr int kMaxProbes = 64;
+constexpr std::size_t kMaxCodes = 1u << 18;
+// A nibble for each 32 bytes of code.
+constexpr std::uint64_t kBytesPerNibble = 32;
+constexpr std::uint64_t kNibblesPerWord = 8;
+constexpr std::uint64_t kNibbleUnit = 4;
+constexpr std::uint64_t kBytesPerWord = kBytesPerNibble * kNibblesPerWord;
+// Of the map; a longest method of 4 MiB.
+constexpr std::size_t kWordsAtOnce = 64;
+constexpr std::uint64_t kMaxWords = 1u << 14;
+
+RemoteAddress Pointer(std::uint64_t value) { return RemoteAddress(value & ~std::uint64_t{1}); }
+
+// Where the last method begins that `word` tells of, in its nibbles up to number `last` (from 0,
+// the highest bits); nothing: none begins there. `offset` bounds the value of the last one.
+std::optional<std::uint64_t> LastIn(std::uint32_t word, std::uint64_t last, std::uint64_t offset) {
+  for (std::uint64_t nibble = last + 1; nibble-- > 0;) {
+    const std::uint32_t value = word >> (28 - 4 * nibble) & 15;
+    if (value != 0 && (nibble != last || value - 1 <= offset)) {
+      return nibble * kBytesPerNibble + (value - 1) * kNibbleUnit;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<RangeSection> CodeMap::SectionOf(std::uint64_t address) {
+  for (const RangeSection& section : sections_) {
+    if (address >= section.begin && address < section.end) return section;
+  }
+  RemoteAddress table = code_ranges_;
+  for (unsigned level = 1; level <= code_ranges::kLevels; ++level) {
+    const unsigned shift = code_ranges::kAddressBits - level * code_ranges::kBitsPerLevel;
+    const std::uint64_t index = address >> shift & ((1u << code_ranges::kBitsPerLevel) - 1);
+    AGENT_TRY(const auto next, memory_.ReadValue<std::uint64_t>(table.Plus(index * 8)));
+    table = Pointer(next);
+    if (table.IsNull()) return RangeSection{};
+  }
+  for (std::size_t i = 0; i < kMaxFragments && !table.IsNull(); ++i) {
+    AGENT_TRY(const auto fragment, memory_.ReadValue<RangeFragment>(table));
+    if (address >= fragment.begin && address < fragment.end) {
+      AGENT_TRY(const auto section, memory_.ReadValue<RangeSection>(Pointer(fragment.section)));
+      if (address < section.begin || address >= section.end) break;
+      const bool stays = (section.flags & RangeSection::kCollectible) == 0;
+      if (stays && sections_.size() < kMaxSections) sections_.push_back(section);
+      return section;
+    }
+    table = Pointer(fragment.next);
+  }
+  return RangeSection{};
+}
+
+CodeMap::Found CodeMap::Find(std::uint64_t address) {
+  const auto known = codes_.upper_bound(address);
+  if (known != codes_.end() && address >= known->second.begin) {
+    return {.kind = Kind::kMethod, .code = &known->second};
+  }
+  const Result<RangeSection> section = SectionOf(address);
+  if (!section) return {.kind = Kind::kUnknown};
+  if (section->end == 0) return {.kind = Kind::kNone};
+  if ((section->flags & RangeSection::kStubs) != 0) return {.kind = Kind::kStub};
+  const Result<Found> found = (section->flags & RangeSection::kCodeHeap) != 0
+                                  ? FindJitted(*section, address)
+                                  : FindPrecompiled(*section, address);
+  return found.value_or(Found{.kind = Kind::kUnknown});
+}
+
+// Where the code begins that `address` lies in.
+Result<std::uint64_t> CodeMap::StartOf(const HeapList& heap, std::uint64_t address) {
+  if (address < heap.map_base) return Fail(Errc::kMalformed, "code before its heap");
+  const std::uint64_t distance = address - heap.map_base;
+  std::uint64_t word = distance / kBytesPerWord;
+  std::uint64_t last = distance / kBytesPerNibble % kNibblesPerWord;
+  std::uint64_t offset = distance % kBytesPerNibble / kNibbleUnit;
+  const std::uint64_t lowest = word - std::min(word, kMaxWords);
+  std::array<std::uint32_t, kWordsAtOnce> words;  // NOLINT: read before it is used
+  for (;;) {
+    const std::uint64_t first = word + 1 - std::min(word + 1 - lowest, kWordsAtOnce);
+    const std::size_t count = word + 1 - first;
+    AGENT_CHECK_OK(memory_.Read(RemoteAddress(heap.nibble_map).Plus(first * sizeof(words[0])),
+                                std::as_writable_bytes(std::span(words).first(count))));
+    for (;; --word) {
+      const std::uint32_t value = words[word - first];
+      if (layout_.nibble_map_has_pointers && (value & 15) > 8) {
+        return heap.map_base + (value & ~15u) + ((value & 15) - 9) * kNibbleUnit;
+      }
+      if (const auto start = LastIn(value, last, offset)) {
+        return heap.map_base + word * kBytesPerWord + *start;
+      }
+      last = kNibblesPerWord - 1;
+      offset = kBytesPerNibble;
+      if (word == lowest) return Fail(Errc::kUnreadable, "no code begins before the address");
+      if (word == first) break;
+    }
+    --word;
+  }
+}
+
+Result<CodeMap::Found> CodeMap::FindJitted(const RangeSection& section, std::uint64_t address) {
+  AGENT_TRY(const auto heap, memory_.ReadValue<HeapList>(RemoteAddress(section.heap_list)));
+  AGENT_TRY(const std::uint64_t start, StartOf(heap, address));
+  AGENT_TRY(const auto place, memory_.ReadValue<std::uint64_t>(RemoteAddress(start - 8)));
+  if (place <= kLastStubKind) return Found{.kind = Kind::kStub};
+  AGENT_TRY(const auto header, memory_.ReadValue<CodeHeader>(RemoteAddress(place)));
+  if (header.function_count == 0 || header.function_count > kMaxFunctions) {
+    return Fail(Errc::kMalformed, "number of a method's functions");
+  }
+  std::vector<RuntimeFunction> functions(header.function_count);
+  AGENT_CHECK_OK(memory_.Read(RemoteAddress(place).Plus(kCodeHeaderFunctions),
+                              std::as_writable_bytes(std::span(functions))));
+  const auto function = std::ranges::find_if(functions, [&](const RuntimeFunction& one) {
+    return address >= section.begin + one.begin && address < section.begin + one.end;
+  });
+  if (function == functions.end()) return Fail(Errc::kMalformed, "code of no method");
+  return Keep(section, *function, header.method_desc);
+}
+
+Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
+  AGENT_TRY(const auto own,
+            memory_.ReadValue<std::uint64_t>(
+                RemoteAddress(section.ready_to_run_module).Plus(layout_.module.ready_to_run)));
+  // A component's code is the composite image's.
+  AGENT_TRY(const auto info,
+            memory_.ReadValue<std::uint64_t>(RemoteAddress(own).Plus(ready_to_run::kComposite)));
+  if (const auto known = images_.find(info); known != images_.end()) return &known->second;
+  const RemoteAddress place(info);
+  Image image{.functions = {}, .method_buckets = place.Plus(layout_.ready_to_run.method_buckets)};
+  AGENT_TRY(const auto functions,
+            memory_.ReadValue<std::uint64_t>(place.Plus(ready_to_run::kFunctions)));
+  AGENT_TRY(const auto count,
+            memory_.ReadValue<std::uint32_t>(place.Plus(ready_to_run::kFunctionCount)));
+  if (count > kMaxImageFunctions) return Fail(Errc::kLimit, "functions of an image");
+  image.functions.resize(count);
+  AGENT_CHECK_OK(
+      memory_.Read(RemoteAddress(functions), std::as_writable_bytes(std::span(image.functions))));
+  // The last one may be a mark.
+  while (!image.functions.empty() && image.functions.back().begin == ~0u) {
+    image.functions.pop_back();
+  }
+  if (!std::ranges::is_sorted(image.functions, {}, &RuntimeFunction::begin)) {
+    return Fail(Errc::kMalformed, "functions of an image are not in order");
+  }
+  return &images_.emplace(info, std::move(image)).first->second;
+}
+
+// The MethodDesc of a method that has been prepared to run; 0: no method's code begins there.
+Result<std::uint64_t> CodeMap::MethodAt(const Image& image, std::uint64_t entry_point) {
+  AGENT_TRY(const auto table, memory_.ReadValue<std::uint64_t>(image.method_buckets));
+  const RemoteAddress buckets(table);
+  AGENT_TRY(const auto count, memory_.ReadValue<std::uint64_t>(buckets));
+  if (count < 2 || count > kMaxBuckets) return Fail(Errc::kMalformed, "size of a hash table");
+  const auto size = static_cast<std::uint32_t>(count);
+  auto seed = static_cast<std::uint32_t>(entry_point >> 2);
+  const std::uint32_t step = 1 + (static_cast<std::uint32_t>(entry_point >> 5) + 1) % (size - 1);
+  for (int probe = 0; probe < kMaxProbes; ++probe) {
+    AGENT_TRY(const auto bucket,
+              memory_.ReadValue<HashBucket>(buckets.Plus((seed % size + 1) * sizeof(HashBucket))));
+    for (std::size_t i = 0; i < std::size(bucket.keys); ++i) {
+      if (bucket.keys[i] == entry_point) return (bucket.values[i] & HashBucket::kValueMask) << 1;
+    }
+    if ((bucket.values[0] & ~HashBucket::kValueMask) == 0) break;
+    seed += step;
+  }
+  return std::uint64_t{0};
+}
+
+Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
+                                                std::uint64_t address) {
+  AGENT_TRY(const Image* const image, ImageOf(section));
+  const auto after = std::ranges::upper_bound(image->functions, address - section.begin, {},
+                                              &RuntimeFunction::begin);
+  // Stubs of the image's own lie behind its functions.
+  if (after == image->functions.begin()) return Found{.kind = Kind::kStub};
+  auto function = std::prev(after);
+  const RuntimeFunction own = *function;
+  if (address >= section.begin + own.end) return Found{.kind = Kind::kStub};
+  for (std::size_t i = 0; i < kMaxFunclets; ++i) {
+    AGENT_TRY(const std::uint64_t method, MethodAt(*image, section.begin + function->begin));
+    if (method != 0) return Keep(section, own, method);
+    if (function == image->functions.begin()) break;
+    --function;  // a funclet stands behind its method
+  }
+  return Found{.kind = Kind::kUnknown};
+}
+
+Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeFunction& function,
+                                     std::uint64_t method_desc) {
+  const RemoteAddress place = RemoteAddress(section.begin).Plus(function.unwind_info);
+  std::array<std::byte, UnwindInfo::kHeadSize + 512> bytes;  // NOLINT: read before it is used
+  const auto head = std::span(bytes).first(UnwindInfo::kHeadSize);
+  AGENT_CHECK_OK(memory_.Read(place, head));
+  AGENT_TRY(const std::size_t size, UnwindInfo::SizeOf(head));
+  AGENT_CHECK_OK(memory_.Read(place, std::span(bytes).first(size)));
+  AGENT_TRY(UnwindInfo unwind, UnwindInfo::Parse(std::span(bytes).first(size)));
+  MethodCode code{.begin = section.begin + function.begin,
+                  .end = section.begin + function.end,
+                  .method_desc = method_desc,
+                  .unwind = std::move(unwind)};
+  AGENT_TRY(const auto head_of_method,
+            memory_.ReadValue<MethodDescHead>(RemoteAddress(method_desc)));
+  const bool is_dynamic =
+      (head_of_method.flags & MethodDescHead::kClassMask) == MethodDescHead::kDynamic;
+  // Other code may lie there later.
+  if (is_dynamic || (section.flags & RangeSection::kCollectible) != 0 ||
+      codes_.size() >= kMaxCodes) {
+    passing_ = std::move(code);
+    return Found{.kind = Kind::kMethod, .code = &passing_};
+  }
+  const auto kept = codes_.insert_or_assign(code.end, std::move(code)).first;
+  return Found{.kind = Kind::kMethod, .code = &kept->second};
+}
+
+// Every section once, by walking through the whole of the map.
+Result<std::vector<RangeSection>> CodeMap::AllSections() {
+  constexpr std::size_t kFanOut = std::size_t{1} << code_ranges::kBitsPerLevel;
+  std::vector<RemoteAddress> tables = {code_ranges_};
+  for (unsigned level = 1; level <= code_ranges::kLevels; ++level) {
+    std::vector<RemoteAddress> below;
+    for (const RemoteAddress table : tables) {
+      std::array<std::uint64_t, kFanOut> entries;  // NOLINT: read before it is used
+      AGENT_CHECK_OK(memory_.Read(table, std::as_writable_bytes(std::span(entries))));
+      for (const std::uint64_t entry : entries) {
+        const RemoteAddress next = Pointer(entry);
+        if (!next.IsNull() && (below.empty() || below.back() != next)) below.push_back(next);
+      }
+      if (below.size() > kMaxSections) return Fail(Errc::kLimit, "code ranges");
+    }
+    tables = std::move(below);
+  }
+  std::vector<std::uint64_t> seen;
+  std::vector<RangeSection> sections;
+  for (RemoteAddress fragment_place : tables) {
+    for (std::size_t i = 0; i < kMaxFragments && !fragment_place.IsNull(); ++i) {
+      AGENT_TRY(const auto fragment, memory_.ReadValue<RangeFragment>(fragment_place));
+      fragment_place = Pointer(fragment.next);
+      const RemoteAddress place = Pointer(fragment.section);
+      if (std::ranges::find(seen, place.value()) != seen.end()) continue;
+      seen.push_back(place.value());
+      AGENT_TRY(const auto section, memory_.ReadValue<RangeSection>(place));
+      sections.push_back(section);
+    }
+  }
+  return sections;
+}
+
+Result<std::vector<std::uint64_t>> CodeMap::SomeMethods(std::size_t count) {
+  AGENT_TRY(const std::vector<RangeSection> sections, AllSections());
+  std::vector<std::uint64_t> methods;
+  for (const RangeSection& section : sections) {
+    if ((section.flags & (RangeSection::kCodeHeap | RangeSection::kCollectible)) !=
+        RangeSection::kCodeHeap) {
+      continue;
+    }
+    AGENT_TRY(const auto heap, memory_.ReadValue<HeapList>(RemoteAddress(section.heap_list)));
+    std::uint64_t before = std::min(heap.end, section.end);
+    while (methods.size() < count && before > heap.start + sizeof(std::uint64_t)) {
+      const Result<std::uint64_t> start = StartOf(heap, before - 1);
+      if (!start || *start <= heap.start || *start >= before) break;
+      before = *start;
+      AGENT_TRY(const auto header, memory_.ReadValue<std::uint64_t>(RemoteAddress(*start - 8)));
+      if (header <= kLastStubKind) continue;
+      AGENT_TRY(const auto code, memory_.ReadValue<CodeHeader>(RemoteAddress(header)));
+      methods.push_back(code.method_desc);
+    }
+  }
+  return methods;
+}
+
+}  // namespace agent::dotnet

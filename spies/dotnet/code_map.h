@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which compiled code an address belongs to, by the runtime's own structures.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/error.h"
+#include "agent/base/types.h"
+#include "agent/process/memory.h"
+#include "spies/dotnet/layout.h"
+#include "spies/dotnet/unwind_info.h"
+
+namespace agent::dotnet {
+
+/// A method's compiled code, or one of its funclets (catch and finally blocks).
+struct MethodCode {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint64_t method_desc = 0;
+  UnwindInfo unwind;
+};
+
+/// The code of one process. Sampling thread only.
+class CodeMap {
+ public:
+  /// `code_ranges`: the RangeSectionMap.
+  CodeMap(ProcessMemory& memory, const Layout& layout, RemoteAddress code_ranges)
+      : memory_(memory), layout_(layout), code_ranges_(code_ranges) {}
+
+  enum class Kind : std::uint8_t {
+    kMethod,
+    kStub,     ///< Of the runtime's making: a few instructions on the way to a method.
+    kNone,     ///< The runtime does not count the address as its own.
+    kUnknown,  ///< It does, but which method it is could not be read.
+  };
+  struct Found {
+    Kind kind = Kind::kNone;
+    const MethodCode* code = nullptr;  ///< Of a method. Valid until the next Find.
+  };
+  Found Find(std::uint64_t address);
+
+  /// MethodDescs of the last methods that the JIT has compiled into one of the heaps, at most
+  /// `count`; empty before there is any. For a look at whether the layout is right.
+  Result<std::vector<std::uint64_t>> SomeMethods(std::size_t count);
+
+ private:
+  // What a ReadyToRun image was asked for.
+  struct Image {
+    std::vector<RuntimeFunction> functions;
+    RemoteAddress method_buckets;  // where the pointer to the hash table is: it grows
+  };
+
+  Result<RangeSection> SectionOf(std::uint64_t address);
+  Result<std::vector<RangeSection>> AllSections();
+  Result<std::uint64_t> StartOf(const HeapList& heap, std::uint64_t address);
+  Result<Found> FindJitted(const RangeSection& section, std::uint64_t address);
+  Result<Found> FindPrecompiled(const RangeSection& section, std::uint64_t address);
+  Result<const Image*> ImageOf(const RangeSection& section);
+  Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
+  Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function,
+                     std::uint64_t method_desc);
+
+  ProcessMemory& memory_;
+  const Layout& layout_;
+  RemoteAddress code_ranges_;
+  std::vector<RangeSection> sections_;               // that stay
+  std::map<std::uint64_t, MethodCode> codes_;        // by end; those that stay
+  MethodCode passing_;                               // the last one that may go
+  std::unordered_map<std::uint64_t, Image> images_;  // by ReadyToRunInfo
+};
+
+}  // namespace agent::dotnet

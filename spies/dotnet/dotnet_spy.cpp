@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/dotnet/dotnet_spy.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "agent/base/log.h"
+#include "spies/dotnet/layout.h"
+#include "spies/dotnet/managed_frames.h"
+
+namespace agent::dotnet {
+namespace {
+
+std::unexpected<Refusal> Refuse(Refusal::Kind kind, std::string reason) {
+  LogDebug("dotnet: {}", reason);
+  return std::unexpected(Refusal{kind, std::move(reason)});
+}
+
+std::unexpected<Refusal> Refuse(const Error& error) {
+  Refusal::Kind kind = Refusal::Kind::kNotYet;
+  if (error.code == Errc::kGone) kind = Refusal::Kind::kGone;
+  if (error.code == Errc::kNotPermitted) kind = Refusal::Kind::kNotPermitted;
+  return Refuse(kind, error.Message());
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::Attach(TargetProcess& process) {
+  const auto location = locator_.Locate(process);
+  if (!location) return Refuse(location.error());
+  if (!*location) return Refuse(Refusal::Kind::kNotMine, "");
+  const RuntimeLocation& runtime = **location;
+  const std::string name =
+      fmt::format(".NET {}", runtime.version.empty() ? "of an unknown version" : runtime.version);
+  if constexpr (!kCallPushes) {
+    return Refuse(Refusal::Kind::kUnsupported,
+                  fmt::format("{} is read on x86-64 only, so far", name));
+  }
+  const Layout* const layout = LayoutOf(runtime.major);
+  if (layout == nullptr) {
+    return Refuse(Refusal::Kind::kUnsupported,
+                  fmt::format("this agent reads .NET 8 to 10, not {}; --dotnet-perfmap gives its "
+                              "methods their names",
+                              name));
+  }
+  const auto ranges = process.memory().ReadValue<std::uint64_t>(runtime.dac_table);
+  if (!ranges) return Refuse(ranges.error());
+  LogDebug("dac table at {:x}: {:x}", runtime.dac_table.value(), *ranges);
+  if (*ranges == 0) return Refuse(Refusal::Kind::kNotYet, "the runtime has not started");
+  auto frames = std::make_unique<ManagedFrames>(process, *layout, RemoteAddress(*ranges),
+                                                functions_, raw_names_);
+  const ManagedFrames::Check check = frames->CheckLayout();
+  if (check.methods == 0) return Refuse(Refusal::Kind::kNotYet, "no method has been compiled yet");
+  LogDebug("{}: {} of {} methods can be read", name, check.readable, check.methods);
+  if (check.readable * 2 < check.methods) {
+    return Refuse(Refusal::Kind::kNotYet,
+                  fmt::format("{} of {} methods can be read", check.readable, check.methods));
+  }
+  return std::make_unique<unwind::SnapshotSpy>(name, process, files_, markers_, false,
+                                               std::move(frames));
+}
+
+}  // namespace agent::dotnet

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The .NET spy: CoreCLR 8 to 10 on x86-64.
+#pragma once
+
+#include "agent/profile/frame.h"
+#include "spies/dotnet/runtime.h"
+#include "spies/spy.h"
+#include "spies/unwind/snapshot_spy.h"
+
+namespace agent::dotnet {
+
+class DotnetSpyFactory final : public SpyFactory {
+ public:
+  /// Both outlive it and its spies. `raw_names`: as the metadata has them.
+  DotnetSpyFactory(unwind::CodeFiles& files, FunctionTable& functions, bool raw_names)
+      : files_(files), functions_(functions), markers_(functions), raw_names_(raw_names) {}
+
+  [[nodiscard]] std::string_view Name() const override { return "dotnet"; }
+  std::expected<std::unique_ptr<Spy>, Refusal> Attach(TargetProcess& process) override;
+
+ private:
+  unwind::CodeFiles& files_;
+  FunctionTable& functions_;
+  unwind::SnapshotSpy::Markers markers_;
+  const bool raw_names_;
+  RuntimeLocator locator_;
+};
+
+}  // namespace agent::dotnet

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where CoreCLR's structures hold their fields, by major version.
+#pragma once
+
+#include <cstdint>
+
+namespace agent::dotnet {
+
+/// Byte offsets into CoreCLR's structures on a 64-bit machine.
+struct Layout {
+  /// One dword of the nibble map may point to the code's start instead (.NET 10).
+  bool nibble_map_has_pointers;
+  struct MethodDesc {
+    std::uint32_t size;  ///< What a MethodDesc's kinds add their own fields to.
+    std::uint32_t remainder_bits;
+  } method_desc;
+  struct MethodTable {
+    bool has_type_id_in_flags2;  ///< Else a u16 at 10, 0xffff: it does not fit.
+  } method_table;
+  struct Module {
+    std::uint32_t simple_name;  ///< char*, into the metadata's #Strings
+    std::uint32_t ready_to_run;
+  } module;
+  struct ReadyToRun {  // ReadyToRunInfo
+    std::uint32_t method_buckets;
+  } ready_to_run;
+};
+
+/// Nothing for versions whose structures are not known.
+[[nodiscard]] const Layout* LayoutOf(unsigned major);
+
+// The same in .NET 8 to 10: vm/codeman.h, vm/readytoruninfo.h, vm/hash.h, vm/method.hpp and
+// vm/methodtable.h, measured in 8.0.0, 8.0.31, 9.0.5, 9.0.20, 10.0.11 and 10.0.12.
+namespace code_ranges {
+inline constexpr unsigned kLevels = 5;
+inline constexpr unsigned kBitsPerLevel = 8;
+inline constexpr unsigned kAddressBits = 57;
+}  // namespace code_ranges
+
+/// RangeSectionFragment
+struct RangeFragment {
+  std::uint64_t next;
+  std::uint64_t begin;
+  std::uint64_t end;
+  std::uint64_t section;
+};
+
+/// RangeSection, its beginning
+struct RangeSection {
+  static constexpr std::uint32_t kCollectible = 1;
+  static constexpr std::uint32_t kCodeHeap = 2;
+  static constexpr std::uint32_t kStubs = 4;
+  std::uint64_t begin;
+  std::uint64_t end;
+  std::uint32_t flags;
+  std::uint32_t unused;
+  std::uint64_t jit_manager;
+  std::uint64_t ready_to_run_module;
+  std::uint64_t heap_list;
+};
+
+/// HeapList, its beginning
+struct HeapList {
+  std::uint64_t next;
+  std::uint64_t unused;
+  std::uint64_t start;
+  std::uint64_t end;
+  std::uint64_t map_base;
+  std::uint64_t nibble_map;
+};
+
+/// RealCodeHeader, with its first RUNTIME_FUNCTION behind it.
+struct CodeHeader {
+  std::uint64_t debug_info;
+  std::uint64_t eh_info;
+  std::uint64_t gc_info;
+  std::uint64_t method_desc;
+  std::uint32_t function_count;
+};
+inline constexpr std::uint32_t kCodeHeaderFunctions = 36;
+/// Smaller "pointers" to a CodeHeader are kinds of stubs.
+inline constexpr std::uint64_t kLastStubKind = 0xf;
+
+/// RUNTIME_FUNCTION of x64; relative to the section's or image's begin.
+struct RuntimeFunction {
+  std::uint32_t begin;
+  std::uint32_t end;
+  std::uint32_t unwind_info;
+};
+
+/// ReadyToRunInfo
+namespace ready_to_run {
+inline constexpr std::uint32_t kComposite = 40;
+inline constexpr std::uint32_t kFunctions = 80;
+inline constexpr std::uint32_t kFunctionCount = 88;
+}  // namespace ready_to_run
+
+/// A bucket of HashMap; the first one's first key is how many there are.
+struct HashBucket {
+  static constexpr std::uint64_t kValueMask = ~std::uint64_t{0} >> 1;
+  std::uint64_t keys[4];
+  /// Halved pointers. The first one's highest bit: another bucket may hold the key.
+  std::uint64_t values[4];
+};
+
+/// MethodDesc
+struct MethodDescHead {
+  static constexpr unsigned kClassMask = 7;
+  static constexpr unsigned kInstantiated = 5;
+  static constexpr unsigned kDynamic = 7;
+  static constexpr std::uint64_t kUnit = 8;  ///< of chunk_index
+  std::uint16_t token;                       ///< the lower bits
+  std::uint8_t chunk_index;
+  std::uint8_t unused;
+  std::uint16_t slot;
+  std::uint16_t flags;
+};
+
+/// MethodDescChunk
+struct MethodDescChunk {
+  std::uint64_t method_table;
+  std::uint64_t next;
+  std::uint8_t size;
+  std::uint8_t count;
+  std::uint16_t token_range;  ///< and a flag in the upper bits
+};
+inline constexpr std::uint64_t kMethodDescChunkSize = 24;
+
+/// MethodTable
+struct MethodTable {
+  std::uint32_t flags;
+  std::uint32_t base_size;
+  std::uint32_t flags2;
+  std::uint16_t virtual_count;
+  std::uint16_t interface_count;
+  std::uint64_t parent;
+  std::uint64_t module;
+  std::uint64_t auxiliary;
+  std::uint64_t canonical;
+  /// Of generics; of arrays their element's type.
+  std::uint64_t per_instance;
+};
+
+}  // namespace agent::dotnet

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/dotnet/managed_frames.h"
+
+#include <array>
+#include <span>
+
+#include "spies/dotnet/unwind_info.h"
+
+namespace agent::dotnet {
+namespace {
+
+using unwind::ManagedStep;
+
+constexpr std::size_t kMethodsToCheck = 64;
+
+// Registers that a function hands back as it got them: rbx, rbp, rsp, r12 to r15.
+constexpr std::uint32_t kNonvolatile = 1u << 3 | 1u << 6 | 1u << 7 | 0xfu << 12;
+
+}  // namespace
+
+ManagedFrames::Check ManagedFrames::CheckLayout() {
+  Check check;
+  const auto methods = code_.SomeMethods(kMethodsToCheck);
+  if (!methods) return check;
+  for (const std::uint64_t method : *methods) {
+    ++check.methods;
+    if (names_.TryNameOf(method)) ++check.readable;
+  }
+  return check;
+}
+
+ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, Registers& registers,
+                                std::uint32_t& known, Stack& frames) {
+  const std::uint64_t pc = registers.pc();
+  const std::uint64_t address = is_exact ? pc : pc - 1;
+  const CodeMap::Found found = code_.Find(address);
+  switch (found.kind) {
+    case CodeMap::Kind::kNone:
+      return ManagedStep::kNotMine;
+    case CodeMap::Kind::kStub:
+      return ManagedStep::kStub;
+    case CodeMap::Kind::kUnknown:
+      return ManagedStep::kLost;
+    case CodeMap::Kind::kMethod:
+      break;
+  }
+  const MethodCode& code = *found.code;
+  if (const Function* const function = names_.NameOf(code.method_desc)) {
+    frames.push_back({.function = function});
+  }
+  Result<bool> epilog = false;
+  if (is_exact) {
+    std::array<std::byte, kLongestEpilog> bytes;  // NOLINT: read up to `size`
+    const auto size = memory_.ReadSome(RemoteAddress(pc), bytes);
+    if (size) {
+      epilog =
+          FinishEpilog(snapshot, std::span(bytes).first(*size), code.begin, code.end, registers);
+    }
+  }
+  if (!epilog) return ManagedStep::kTruncated;
+  if (!*epilog) {
+    const auto offset = static_cast<std::uint32_t>(pc - code.begin);
+    if (!code.unwind.Undo(snapshot, offset, registers)) return ManagedStep::kTruncated;
+  }
+  known &= kNonvolatile;
+  return ManagedStep::kCaller;
+}
+
+}  // namespace agent::dotnet

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/dotnet/method_names.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+#include <utility>
+
+namespace agent::dotnet {
+namespace {
+
+constexpr int kMaxTypeDepth = 8;
+constexpr std::size_t kMaxArguments = 64;
+constexpr std::size_t kMaxLevels = 32;
+constexpr std::size_t kMaxNames = 1u << 18;
+constexpr std::size_t kMaxModules = 1u << 14;
+constexpr std::size_t kLongestDynamicName = 512;
+constexpr std::size_t kSearchStep = 64u << 10;
+constexpr std::uint64_t kMaxSearch = 256u << 20;
+constexpr std::string_view kSignature = "BSJB";
+
+// MethodTable.flags (vm/methodtable.h)
+constexpr std::uint32_t kHasComponentSize = 1u << 31;
+constexpr std::uint32_t kGenericMask = 0x30;
+constexpr std::uint32_t kCategoryMask = 0xf0000;
+constexpr std::uint32_t kManyDimensions = 0x80000;
+constexpr std::uint32_t kVector = 0xa0000;
+constexpr std::uint16_t kNoTypeId = 0xffff;
+
+// Type handles that are no MethodTable (vm/typedesc.h).
+constexpr std::uint64_t kTypeDesc = 2;
+constexpr std::uint64_t kTypeDescArgument = 16;
+constexpr std::uint8_t kPointer = 0x0f;
+constexpr std::uint8_t kReference = 0x10;
+
+// What the runtime puts between an asynchronous method, its caller and what resumes it.
+bool IsAsyncPlumbing(const MethodParts& parts) {
+  if (parts.name_space != "System.Runtime.CompilerServices") return false;
+  const std::string_view outermost = parts.types.front();
+  const std::string_view innermost = parts.types.back();
+  if (outermost == "AsyncHelpers") return innermost.starts_with("ThunkTaskCore");
+  if (outermost == "AsyncMethodBuilderCore") return parts.method == "Start";
+  return outermost.starts_with("Async") && outermost.contains("MethodBuilder") &&
+         (innermost.contains("StateMachineBox") || parts.method == "Start");
+}
+
+std::string TextOf(std::span<const std::byte> bytes) {
+  const char* const text = reinterpret_cast<const char*>(bytes.data());
+  return {text, ::strnlen(text, bytes.size())};
+}
+
+}  // namespace
+
+const Function* MethodNames::NameOf(std::uint64_t method_desc) {
+  return TryNameOf(method_desc).value_or(functions_.Marker("[unknown method]"));
+}
+
+Result<const Function*> MethodNames::TryNameOf(std::uint64_t method_desc) {
+  if (const auto known = names_.find(method_desc); known != names_.end()) return known->second;
+  bool may_go = false;
+  AGENT_TRY(const Function* const function, Read(method_desc, may_go));
+  if (!may_go && names_.size() < kMaxNames) names_.emplace(method_desc, function);
+  return function;
+}
+
+Result<const Function*> MethodNames::Read(std::uint64_t method_desc, bool& may_go) {
+  ProcessMemory& memory = process_.memory();
+  const RemoteAddress place(method_desc);
+  AGENT_TRY(const auto head, memory.ReadValue<MethodDescHead>(place));
+  const unsigned kind = head.flags & MethodDescHead::kClassMask;
+  may_go = kind == MethodDescHead::kDynamic;
+  if (may_go) return ReadDynamic(method_desc);
+  const std::uint64_t chunk_place =
+      method_desc - head.chunk_index * MethodDescHead::kUnit - kMethodDescChunkSize;
+  AGENT_TRY(const auto chunk, memory.ReadValue<MethodDescChunk>(RemoteAddress(chunk_place)));
+  AGENT_TRY(const auto table, memory.ReadValue<MethodTable>(RemoteAddress(chunk.method_table)));
+  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
+  const Metadata& metadata = module->metadata;
+  const unsigned bits = layout_.method_desc.remainder_bits;
+  const std::uint32_t range = chunk.token_range & ((1u << (24 - bits)) - 1);
+  const std::uint32_t rid = range << bits | (head.token & ((1u << bits) - 1));
+  const std::optional<std::string_view> name = metadata.MethodName(rid);
+  if (!name) return Fail(Errc::kMalformed, "number of a method");
+  MethodParts parts;
+  parts.method = *name;
+  std::uint32_t type = TypeRid(table);
+  if (type == 0) type = metadata.TypeOfMethod(rid);
+  parts.state_machine = metadata.StateMachineOf(type);
+  AGENT_CHECK_OK(AddTypes(table, metadata, type, parts, 0));
+  if (parts.types.empty()) return Fail(Errc::kMalformed, "method of no type");
+  if (!raw_ && IsAsyncPlumbing(parts)) return nullptr;
+  if (kind == MethodDescHead::kInstantiated) {
+    const RemoteAddress instance = place.Plus(layout_.method_desc.size);
+    AGENT_TRY(const auto arguments, memory.ReadValue<std::uint64_t>(instance.Plus(8)));
+    AGENT_TRY(const auto count, memory.ReadValue<std::uint16_t>(instance.Plus(18)));
+    if (arguments != 0) {
+      AGENT_TRY(parts.method_arguments, ReadTypes(RemoteAddress(arguments), count, 1));
+    }
+  }
+  return functions_.Intern(raw_ ? RawMethodName(parts) : SourceMethodName(parts), module->assembly,
+                           0);
+}
+
+// What code made at run time, in no assembly: a DynamicMethod, or the runtime's own.
+Result<const Function*> MethodNames::ReadDynamic(std::uint64_t method_desc) {
+  ProcessMemory& memory = process_.memory();
+  const RemoteAddress place = RemoteAddress(method_desc).Plus(layout_.method_desc.size + 16);
+  AGENT_TRY(const auto name, memory.ReadValue<std::uint64_t>(place));
+  std::array<std::byte, kLongestDynamicName> text;  // NOLINT: read up to `size`
+  AGENT_TRY(const std::size_t size, memory.ReadSome(RemoteAddress(name), text));
+  const std::string method = TextOf(std::span(text).first(size));
+  if (!raw_ && method.starts_with("IL_STUB_AsyncResume_")) return nullptr;
+  return functions_.Intern("dynamicClass." + method, {}, 0);
+}
+
+std::uint32_t MethodNames::TypeRid(const MethodTable& table) const {
+  if (layout_.method_table.has_type_id_in_flags2) return table.flags2 >> 8;
+  const auto id = static_cast<std::uint16_t>(table.flags2 >> 16);
+  return id == kNoTypeId ? 0 : id;
+}
+
+Result<void> MethodNames::AddTypes(const MethodTable& table, const Metadata& metadata,
+                                   std::uint32_t rid, MethodParts& parts, int depth) {
+  while (rid != 0 && parts.types.size() < kMaxLevels) {
+    const std::optional<Metadata::Type> type = metadata.TypeAt(rid);
+    if (!type) return Fail(Errc::kMalformed, "number of a type");
+    parts.types.emplace_back(type->name);
+    parts.name_space = type->name_space;
+    rid = type->enclosing;
+  }
+  std::ranges::reverse(parts.types);
+  AGENT_TRY(parts.type_arguments, TypeArguments(table, depth + 1));
+  return {};
+}
+
+Result<std::vector<std::string>> MethodNames::TypeArguments(const MethodTable& table, int depth) {
+  if ((table.flags & kHasComponentSize) != 0 || (table.flags & kGenericMask) == 0) {
+    return std::vector<std::string>();
+  }
+  ProcessMemory& memory = process_.memory();
+  // A dictionary for each generic type that it derives from, its own last; how many, and how many
+  // arguments, stand before them.
+  AGENT_TRY(
+      const auto counts,
+      (memory.ReadValue<std::array<std::uint16_t, 2>>(RemoteAddress(table.per_instance - 4))));
+  if (counts[0] == 0 || counts[0] > kMaxLevels) {
+    return Fail(Errc::kMalformed, "number of dictionaries");
+  }
+  AGENT_TRY(const auto dictionary,
+            memory.ReadValue<std::uint64_t>(
+                RemoteAddress(table.per_instance).Plus(std::uint64_t{8} * (counts[0] - 1u))));
+  return ReadTypes(RemoteAddress(dictionary), counts[1], depth);
+}
+
+Result<std::vector<std::string>> MethodNames::ReadTypes(RemoteAddress place, std::size_t count,
+                                                        int depth) {
+  if (count > kMaxArguments) return Fail(Errc::kMalformed, "number of type arguments");
+  std::vector<std::uint64_t> handles(count);
+  AGENT_CHECK_OK(process_.memory().Read(place, std::as_writable_bytes(std::span(handles))));
+  std::vector<std::string> names;
+  for (const std::uint64_t handle : handles) {
+    AGENT_TRY(std::string name, TypeName(handle, depth));
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+Result<std::string> MethodNames::TypeName(std::uint64_t handle, int depth) {
+  if (depth > kMaxTypeDepth) return std::string("...");
+  ProcessMemory& memory = process_.memory();
+  if ((handle & kTypeDesc) != 0) {
+    const RemoteAddress place(handle & ~kTypeDesc);
+    AGENT_TRY(const auto kind, memory.ReadValue<std::uint8_t>(place));
+    if (kind != kPointer && kind != kReference) return std::string("?");
+    AGENT_TRY(const auto argument, memory.ReadValue<std::uint64_t>(place.Plus(kTypeDescArgument)));
+    AGENT_TRY(const std::string name, TypeName(argument, depth + 1));
+    return name + (kind == kPointer ? '*' : '&');
+  }
+  AGENT_TRY(const auto table, memory.ReadValue<MethodTable>(RemoteAddress(handle)));
+  const std::uint32_t category = table.flags & kCategoryMask;
+  if ((table.flags & kHasComponentSize) != 0 &&
+      (category == kManyDimensions || category == kVector)) {
+    AGENT_TRY(const std::string element, TypeName(table.per_instance, depth + 1));
+    return element + (category == kVector ? "[]" : "[,]");
+  }
+  return NamedType(table, depth);
+}
+
+Result<std::string> MethodNames::NamedType(const MethodTable& table, int depth) {
+  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
+  MethodParts parts;
+  AGENT_CHECK_OK(AddTypes(table, module->metadata, TypeRid(table), parts, depth));
+  if (raw_) return RawTypeName(parts.name_space, parts.types, parts.type_arguments);
+  return SourceTypeName(parts.types, parts.type_arguments);
+}
+
+Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t module) {
+  if (const auto known = modules_.find(module); known != modules_.end()) {
+    return known->second.get();
+  }
+  if (modules_.size() >= kMaxModules) return Fail(Errc::kLimit, "number of modules");
+  AGENT_TRY(Metadata metadata, FindMetadata(module));
+  std::string assembly(metadata.assembly_name());
+  auto kept = std::make_unique<const ModuleMetadata>(std::move(metadata), std::move(assembly));
+  return modules_.emplace(module, std::move(kept)).first->second.get();
+}
+
+// By the module's name, which lies in the metadata's strings: the metadata begins before it, in the
+// same mapping, wherever that comes from (a file, a slice of a bundle, memory).
+Result<Metadata> MethodNames::FindMetadata(std::uint64_t module) {
+  ProcessMemory& memory = process_.memory();
+  AGENT_TRY(const auto name, memory.ReadValue<std::uint64_t>(
+                                 RemoteAddress(module).Plus(layout_.module.simple_name)));
+  const auto holds = [&](const Mapping& mapping) {
+    return mapping.readable && mapping.Contains(RemoteAddress(name));
+  };
+  auto mapping = std::ranges::find_if(mappings_, holds);
+  if (mapping == mappings_.end()) {
+    AGENT_TRY(mappings_, process_.ReadMappings());
+    mapping = std::ranges::find_if(mappings_, holds);
+  }
+  if (mapping == mappings_.end()) return Fail(Errc::kMalformed, "name of a module");
+  std::vector<std::byte> bytes(kSearchStep + kSignature.size());
+  std::uint64_t end = name;
+  const std::uint64_t lowest = std::max(mapping->start.value(), name - std::min(name, kMaxSearch));
+  while (end > lowest) {
+    const std::uint64_t begin = end - std::min<std::uint64_t>(end - lowest, kSearchStep);
+    // The signature may lie across two steps.
+    const auto size = static_cast<std::size_t>(
+        std::min<std::uint64_t>(end - begin + kSignature.size() - 1, name - begin));
+    AGENT_CHECK_OK(memory.Read(RemoteAddress(begin), std::span(bytes).first(size)));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), size);
+    for (std::size_t at = text.rfind(kSignature); at != std::string_view::npos;
+         at = at == 0 ? std::string_view::npos : text.rfind(kSignature, at - 1)) {
+      const RemoteAddress place(begin + at);
+      std::vector<std::byte> head(
+          std::min<std::uint64_t>(Metadata::kHeadBytes, mapping->end.value() - place.value()));
+      AGENT_TRY(const std::size_t got, memory.ReadSome(place, head));
+      const Result<std::size_t> whole = Metadata::SizeOf(std::span(head).first(got));
+      if (!whole || *whole <= name - place.value()) continue;
+      std::vector<std::byte> copy(*whole);
+      if (!memory.Read(place, copy)) continue;
+      Result<Metadata> metadata = Metadata::Parse(std::move(copy));
+      if (metadata) return metadata;
+    }
+    end = begin;
+  }
+  return Fail(Errc::kMalformed, "no metadata before the module's name");
+}
+
+}  // namespace agent::dotnet

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The unwind information that CoreCLR's compilers write for x64: UNWIND_INFO of Windows, with one
+// code more (inc/win64unwind.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/process/thread_snapshot.h"
+
+namespace agent::dotnet {
+
+/// One function's, or one funclet's. Immutable.
+class UnwindInfo {
+ public:
+  /// Of the bytes that Parse takes.
+  static constexpr std::size_t kHeadSize = 4;
+  /// The whole size, from the head's bytes. kMalformed, kUnsupported.
+  static Result<std::size_t> SizeOf(std::span<const std::byte> head);
+  static Result<UnwindInfo> Parse(std::span<const std::byte> bytes);
+
+  /// From a frame's registers to its caller's: those that a function keeps, the stack pointer and
+  /// the pc. `offset`: of the pc from the function's begin; in the prolog only what it has done by
+  /// then is undone. kUnreadable: the stack was not copied that far.
+  Result<void> Undo(const ThreadSnapshot& snapshot, std::uint32_t offset,
+                    Registers& registers) const;
+
+ private:
+  enum class Operation : std::uint8_t { kPop, kAdd, kFromFramePointer, kRestore };
+  struct Step {
+    Operation operation;
+    std::uint8_t at = 0;  ///< Where the instruction ends that did it, from the function's begin.
+    std::uint8_t number = 0;  ///< The register's, in DWARF.
+    std::uint32_t value = 0;  ///< Bytes.
+  };
+
+  std::uint8_t prolog_size_ = 0;
+  std::vector<Step> steps_;
+};
+
+/// Where the code at `pc` is the end of an epilog, in which the unwind information does not hold:
+/// does what is left of it, return included. `code` begins at `pc`; `begin` and `end` are the
+/// function's. False: it is none, and nothing is changed. kUnreadable as above.
+Result<bool> FinishEpilog(const ThreadSnapshot& snapshot, std::span<const std::byte> code,
+                          std::uint64_t begin, std::uint64_t end, Registers& registers);
+/// How much of the code FinishEpilog looks at.
+inline constexpr std::size_t kLongestEpilog = 40;
+
+}  // namespace agent::dotnet

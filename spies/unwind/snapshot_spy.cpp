@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/unwind/snapshot_spy.h"
+
+#include <utility>
+
+namespace agent::unwind {
+
+SnapshotSpy::SnapshotSpy(std::string runtime, TargetProcess& process, CodeFiles& files,
+                         const Markers& markers, bool runs_go, std::unique_ptr<ManagedCode> managed)
+    : runtime_(std::move(runtime)),
+      markers_(markers),
+      managed_(std::move(managed)),
+      unwinder_(process, files, runs_go, managed_.get()) {}
+
+StackOutcome SnapshotSpy::ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now,
+                                       StackExtent& extent, Stack& stack) {
+  stack.clear();
+  const WalkResult walk = unwinder_.Walk(snapshot, now, stack);
+  extent = {.end = walk.stack_end, .changed_stack = walk.changed_stack};
+  switch (walk.end) {
+    case WalkEnd::kRoot:
+      return StackOutcome::kStack;
+    case WalkEnd::kNotReady:
+      return StackOutcome::kNotReady;
+    case WalkEnd::kTruncated:
+    case WalkEnd::kTooDeep:
+      stack.push_back({.function = markers_.cut});
+      return StackOutcome::kTruncated;
+    case WalkEnd::kLost:
+    case WalkEnd::kComplex:
+      stack.push_back({.function = markers_.incomplete});
+      return StackOutcome::kIncomplete;
+  }
+  return StackOutcome::kUnreadable;
+}
+
+}  // namespace agent::unwind

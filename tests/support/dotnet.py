@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The .NET SDK of this machine, and the programs of tests/programs/dotnet in every form that .NET programs are shipped in.
+
+What was built is kept in the cache folder: a second run builds nothing and needs no network. For machines that have no
+SDK, `python3 tests/support/dotnet.py FOLDER` builds all of it into a folder; there, DOTNET_APPS says where that is.
+"""
+
+import fcntl
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import agent_runs
+
+SOURCES = agent_runs.PROGRAMS / "dotnet"
+CACHE = agent_runs.CACHE / "dotnet"
+
+# The exact runtime of each major version: what comes with the SDK, or its package at the registry.
+RUNTIMES = {"8": "8.0.31", "9": "9.0.20"}
+OF_ITS_OWN = ["-r", "linux-x64", "--self-contained", "true"]
+SINGLE_FILE = [*OF_ITS_OWN, "-p:PublishSingleFile=true"]
+FORMS = {
+    "framework_dependent": [],
+    "self_contained": OF_ITS_OWN,
+    "single_file": SINGLE_FILE,
+    "compressed": [*SINGLE_FILE, "-p:EnableCompressionInSingleFile=true"],
+    "trimmed": [*SINGLE_FILE, "-p:PublishTrimmed=true"],
+    "ready_to_run": [*OF_ITS_OWN, "-p:PublishReadyToRun=true"],
+    # Trimmed, so that not the whole library is compiled: that takes two minutes.
+    "composite": [*OF_ITS_OWN, "-p:PublishTrimmed=true", "-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=true"],
+    "native_aot": ["-r", "linux-x64", "-p:PublishAot=true"],
+    "runtime_async": ["-p:RuntimeAsync=true"],
+}
+
+# What a restore says that finds no package: the registry does not have it, or there is none.
+NOT_RESTORED = re.compile(r"error (NU1101|NU1102|NU1103|NU1301|NU1302|NETSDK1045|NETSDK1127|NETSDK1083)[^\n]*")
+
+
+def find():
+    """The dotnet command; skips the test, with the reason, where there is none with an SDK of .NET 10."""
+    path = os.environ.get("DOTNET_BINARY") or shutil.which("dotnet")
+    if not path or not os.access(path, os.X_OK):
+        raise unittest.SkipTest("no dotnet in PATH (nor in DOTNET_BINARY)")
+    version = sdk_version(path)
+    if not version or int(version.split(".")[0]) < 10:
+        raise unittest.SkipTest(f"{path}: SDK {version or 'none'}, and 10 is needed")
+    return path
+
+
+def sdk_version(path):
+    run = subprocess.run([path, "--version"], capture_output=True, text=True, env=environment(), cwd=tempfile.gettempdir())
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def environment():
+    """Nothing stays alive after a build, nothing is sent home."""
+    return dict(os.environ, DOTNET_CLI_TELEMETRY_OPTOUT="1", DOTNET_NOLOGO="1", DOTNET_SKIP_FIRST_TIME_EXPERIENCE="1",
+                DOTNET_GENERATE_ASPNET_CERTIFICATE="false", DOTNET_CLI_USE_MSBUILD_SERVER="0", MSBUILDDISABLENODEREUSE="1")
+
+
+def _sources():
+    return sorted(path for path in SOURCES.iterdir() if path.suffix in (".cs", ".csproj"))
+
+
+def _key(program, form, version, sdk):
+    digest = hashlib.sha256(repr((program, FORMS[form], version, RUNTIMES.get(version), sdk)).encode())
+    for path in _sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{program.lower()}-{form}-{version}-{digest.hexdigest()[:16]}"
+
+
+def build(program, form, version="10"):
+    """The command that runs `program` (Shares, Chains, Threads), built in that form for that major version.
+
+    Skips the test, with the reason, where the registry does not have what it takes.
+    """
+    if apps := os.environ.get("DOTNET_APPS"):
+        folder = pathlib.Path(apps) / f"{program.lower()}-{form}-{version}"
+        if not folder.is_dir():
+            raise unittest.SkipTest(f"no {folder}")
+        return _command(os.environ.get("DOTNET_BINARY") or shutil.which("dotnet"), folder, program, form)
+    dotnet = find()
+    folder = CACHE / _key(program, form, version, sdk_version(dotnet))
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:  # one build at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _build(dotnet, program, form, version, folder)
+    return _command(dotnet, folder, program, form)
+
+
+def _command(dotnet, folder, program, form):
+    if form not in ("framework_dependent", "runtime_async"):
+        return [str(folder / program.lower())]
+    if not dotnet:
+        raise unittest.SkipTest(f"no dotnet in PATH (nor in DOTNET_BINARY) to run {folder}")
+    start = ["env", "DOTNET_RuntimeAsync=1"] if form == "runtime_async" else []
+    return [*start, dotnet, str(folder / f"{program.lower()}.dll")]
+
+
+def _build(dotnet, program, form, version, folder):
+    flags = [f"-p:Program={program}", f"-p:Framework=net{version}.0", *FORMS[form]]
+    if version in RUNTIMES:
+        flags.append(f"-p:RuntimeFrameworkVersion={RUNTIMES[version]}")
+    with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as place:
+        place = pathlib.Path(place)
+        # A stop for what lies above: the build looks for these upwards.
+        for name in ("Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props"):
+            (place / name).write_text("<Project />\n")
+        for path in _sources():
+            shutil.copy(path, place)
+        command = [dotnet, "publish", "program.csproj", "-c", "Release", "-o", "app", "--nologo", "-v", "q", "-m:1",
+                   "--disable-build-servers", "-nodeReuse:false", "-p:UseSharedCompilation=false", *flags]
+        built = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True)
+        said = built.stdout + built.stderr
+        if built.returncode != 0:
+            if found := NOT_RESTORED.search(said):
+                raise unittest.SkipTest(f"{form} for .NET {version}: {found[0].strip()}")
+            raise AssertionError(f"{' '.join(command)}\n{said}")
+        os.rename(place / "app", folder)
+
+
+def _build_all(folder):
+    for version in ("10", *RUNTIMES):
+        for form in FORMS:
+            if form in ("framework_dependent", "runtime_async", "native_aot") and version != "10":
+                continue
+            for program in ("Shares", "Chains", "Threads"):
+                try:
+                    built = pathlib.Path(build(program, form, version)[-1]).parent
+                    shutil.copytree(built, folder / f"{program.lower()}-{form}-{version}", dirs_exist_ok=True)
+                except unittest.SkipTest as reason:
+                    print(f"SKIP: {reason}")
+
+
+if __name__ == "__main__":
+    _build_all(pathlib.Path(sys.argv[1]))
