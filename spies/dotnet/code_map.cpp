@@ -8,9 +8,11 @@
 namespace agent::dotnet {
 namespace {
 
-constexpr std::size_t kMaxSections = 1u << 14;
-constexpr std::size_t kMaxFragments = 64;   // of one chunk of addresses
-constexpr std::size_t kMaxFunctions = 256;  // of one method
+constexpr std::size_t kMaxSections = 1u << 12;
+constexpr std::size_t kMaxTables = 1u << 9;   // of one level
+constexpr std::size_t kMaxChunks = 1u << 16;  // of 128 KiB: what the last level tells of
+constexpr std::size_t kMaxFragments = 64;     // of one chunk of addresses
+constexpr std::size_t kMaxFunctions = 256;    // of one method
 constexpr std::size_t kMaxFunclets = 512;
 constexpr std::uint32_t kMaxImageFunctions = 1u << 22;
 constexpr std::uint64_t kMaxBuckets = 1u << 24;
@@ -221,7 +223,7 @@ Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeF
   if (is_dynamic || (section.flags & RangeSection::kCollectible) != 0 ||
       codes_.size() >= kMaxCodes) {
     passing_ = std::move(code);
-    return Found{.kind = Kind::kMethod, .code = &passing_};
+    return Found{.kind = Kind::kMethod, .code = &passing_, .stays = false};
   }
   const auto kept = codes_.insert_or_assign(code.end, std::move(code)).first;
   return Found{.kind = Kind::kMethod, .code = &kept->second};
@@ -240,7 +242,8 @@ Result<std::vector<RangeSection>> CodeMap::AllSections() {
         const RemoteAddress next = Pointer(entry);
         if (!next.IsNull() && (below.empty() || below.back() != next)) below.push_back(next);
       }
-      if (below.size() > kMaxSections) return Fail(Errc::kLimit, "code ranges");
+      const std::size_t most = level < code_ranges::kLevels ? kMaxTables : kMaxChunks;
+      if (below.size() > most) return Fail(Errc::kLimit, "code ranges");
     }
     tables = std::move(below);
   }
@@ -251,6 +254,7 @@ Result<std::vector<RangeSection>> CodeMap::AllSections() {
       AGENT_TRY(const auto fragment, memory_.ReadValue<RangeFragment>(fragment_place));
       fragment_place = Pointer(fragment.next);
       const RemoteAddress place = Pointer(fragment.section);
+      if (seen.size() > kMaxSections) return Fail(Errc::kLimit, "code ranges");
       if (std::ranges::find(seen, place.value()) != seen.end()) continue;
       seen.push_back(place.value());
       AGENT_TRY(const auto section, memory_.ReadValue<RangeSection>(place));

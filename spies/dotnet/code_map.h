@@ -40,6 +40,7 @@ class CodeMap {
   struct Found {
     Kind kind = Kind::kNone;
     const MethodCode* code = nullptr;  ///< Of a method. Valid until the next Find.
+    bool stays = true;                 ///< The code will not be freed.
   };
   Found Find(std::uint64_t address);
 

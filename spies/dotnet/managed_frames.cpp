@@ -24,7 +24,7 @@ ManagedFrames::Check ManagedFrames::CheckLayout() {
   if (!methods) return check;
   for (const std::uint64_t method : *methods) {
     ++check.methods;
-    if (names_.TryNameOf(method)) ++check.readable;
+    if (names_.NameOf(method, false)) ++check.readable;
   }
   return check;
 }
@@ -45,9 +45,8 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
       break;
   }
   const MethodCode& code = *found.code;
-  if (const Function* const function = names_.NameOf(code.method_desc)) {
-    frames.push_back({.function = function});
-  }
+  const Function* const function = names_.NameOf(code.method_desc, found.stays).value_or(unknown_);
+  if (function != nullptr) frames.push_back({.function = function});
   Result<bool> epilog = false;
   if (is_exact) {
     std::array<std::byte, kLongestEpilog> bytes;  // NOLINT: read up to `size`

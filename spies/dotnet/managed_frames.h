@@ -16,7 +16,8 @@ class ManagedFrames final : public unwind::ManagedCode {
                 FunctionTable& functions, bool raw_names)
       : memory_(process.memory()),
         code_(process.memory(), layout, code_ranges),
-        names_(process, layout, functions, raw_names) {}
+        names_(process, layout, functions, raw_names),
+        unknown_(functions.Marker("[unknown method]")) {}
 
   /// Whether methods that are there already can be read: 0 of 0 before there are any.
   struct Check {
@@ -32,6 +33,7 @@ class ManagedFrames final : public unwind::ManagedCode {
   ProcessMemory& memory_;
   CodeMap code_;
   MethodNames names_;
+  const Function* unknown_;  // a method that cannot be read
 };
 
 }  // namespace agent::dotnet

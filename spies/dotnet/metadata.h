@@ -53,6 +53,11 @@ class Metadata {
   /// The assembly's name; of a module without one the module's, less its extension.
   [[nodiscard]] std::string_view assembly_name() const { return assembly_name_; }
   [[nodiscard]] StateMachine StateMachineOf(std::uint32_t type_rid) const;
+  /// Where a text of this one's lies, from the signature on.
+  [[nodiscard]] std::size_t OffsetOf(std::string_view text) const {
+    return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(text.data()) -
+                                    bytes_.data());
+  }
   [[nodiscard]] std::uint32_t type_count() const { return tables_.rows(TableId::kTypeDef); }
   [[nodiscard]] std::uint32_t method_count() const { return tables_.rows(TableId::kMethodDef); }
 

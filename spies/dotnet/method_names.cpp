@@ -17,7 +17,9 @@ constexpr std::size_t kMaxNames = 1u << 18;
 constexpr std::size_t kMaxModules = 1u << 14;
 constexpr std::size_t kLongestDynamicName = 512;
 constexpr std::size_t kSearchStep = 64u << 10;
-constexpr std::uint64_t kMaxSearch = 256u << 20;
+constexpr std::uint64_t kMaxSearch = 64u << 20;
+// Each costs a search.
+constexpr std::size_t kMaxUnreadableModules = 64;
 constexpr std::string_view kSignature = "BSJB";
 
 // MethodTable.flags (vm/methodtable.h)
@@ -52,25 +54,27 @@ std::string TextOf(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-const Function* MethodNames::NameOf(std::uint64_t method_desc) {
-  return TryNameOf(method_desc).value_or(functions_.Marker("[unknown method]"));
-}
-
-Result<const Function*> MethodNames::TryNameOf(std::uint64_t method_desc) {
-  if (const auto known = names_.find(method_desc); known != names_.end()) return known->second;
-  bool may_go = false;
-  AGENT_TRY(const Function* const function, Read(method_desc, may_go));
-  if (!may_go && names_.size() < kMaxNames) names_.emplace(method_desc, function);
+Result<const Function*> MethodNames::NameOf(std::uint64_t method_desc, bool stays) {
+  if (stays) {
+    const auto known = names_.find(method_desc);
+    if (known != names_.end()) return known->second;
+  }
+  Result<const Function*> function = Read(method_desc);
+  // Another module lies where one was unloaded.
+  if (!function) {
+    modules_.clear();
+    function = Read(method_desc);
+  }
+  if (function && stays && names_.size() < kMaxNames) names_.emplace(method_desc, *function);
   return function;
 }
 
-Result<const Function*> MethodNames::Read(std::uint64_t method_desc, bool& may_go) {
+Result<const Function*> MethodNames::Read(std::uint64_t method_desc) {
   ProcessMemory& memory = process_.memory();
   const RemoteAddress place(method_desc);
   AGENT_TRY(const auto head, memory.ReadValue<MethodDescHead>(place));
   const unsigned kind = head.flags & MethodDescHead::kClassMask;
-  may_go = kind == MethodDescHead::kDynamic;
-  if (may_go) return ReadDynamic(method_desc);
+  if (kind == MethodDescHead::kDynamic) return ReadDynamic(method_desc);
   const std::uint64_t chunk_place =
       method_desc - head.chunk_index * MethodDescHead::kUnit - kMethodDescChunkSize;
   AGENT_TRY(const auto chunk, memory.ReadValue<MethodDescChunk>(RemoteAddress(chunk_place)));
@@ -82,12 +86,13 @@ Result<const Function*> MethodNames::Read(std::uint64_t method_desc, bool& may_g
   const std::uint32_t rid = range << bits | (head.token & ((1u << bits) - 1));
   const std::optional<std::string_view> name = metadata.MethodName(rid);
   if (!name) return Fail(Errc::kMalformed, "number of a method");
+  AGENT_CHECK_OK(Confirm(*module, *name));
   MethodParts parts;
   parts.method = *name;
   std::uint32_t type = TypeRid(table);
   if (type == 0) type = metadata.TypeOfMethod(rid);
   parts.state_machine = metadata.StateMachineOf(type);
-  AGENT_CHECK_OK(AddTypes(table, metadata, type, parts, 0));
+  AGENT_CHECK_OK(AddTypes(table, *module, type, parts, 0));
   if (parts.types.empty()) return Fail(Errc::kMalformed, "method of no type");
   if (!raw_ && IsAsyncPlumbing(parts)) return nullptr;
   if (kind == MethodDescHead::kInstantiated) {
@@ -120,11 +125,13 @@ std::uint32_t MethodNames::TypeRid(const MethodTable& table) const {
   return id == kNoTypeId ? 0 : id;
 }
 
-Result<void> MethodNames::AddTypes(const MethodTable& table, const Metadata& metadata,
+Result<void> MethodNames::AddTypes(const MethodTable& table, const ModuleMetadata& module,
                                    std::uint32_t rid, MethodParts& parts, int depth) {
   while (rid != 0 && parts.types.size() < kMaxLevels) {
-    const std::optional<Metadata::Type> type = metadata.TypeAt(rid);
+    const std::optional<Metadata::Type> type = module.metadata.TypeAt(rid);
     if (!type) return Fail(Errc::kMalformed, "number of a type");
+    AGENT_CHECK_OK(Confirm(module, type->name));
+    AGENT_CHECK_OK(Confirm(module, type->name_space));
     parts.types.emplace_back(type->name);
     parts.name_space = type->name_space;
     rid = type->enclosing;
@@ -190,36 +197,49 @@ Result<std::string> MethodNames::TypeName(std::uint64_t handle, int depth) {
 Result<std::string> MethodNames::NamedType(const MethodTable& table, int depth) {
   AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
   MethodParts parts;
-  AGENT_CHECK_OK(AddTypes(table, module->metadata, TypeRid(table), parts, depth));
+  AGENT_CHECK_OK(AddTypes(table, *module, TypeRid(table), parts, depth));
   if (raw_) return RawTypeName(parts.name_space, parts.types, parts.type_arguments);
   return SourceTypeName(parts.types, parts.type_arguments);
 }
 
 Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t module) {
-  if (const auto known = modules_.find(module); known != modules_.end()) {
-    return known->second.get();
-  }
+  AGENT_TRY(const auto name, process_.memory().ReadValue<std::uint64_t>(
+                                 RemoteAddress(module).Plus(layout_.module.simple_name)));
+  if (const auto known = modules_.find(name); known != modules_.end()) return known->second.get();
   if (modules_.size() >= kMaxModules) return Fail(Errc::kLimit, "number of modules");
-  AGENT_TRY(Metadata metadata, FindMetadata(module));
-  std::string assembly(metadata.assembly_name());
-  auto kept = std::make_unique<const ModuleMetadata>(std::move(metadata), std::move(assembly));
-  return modules_.emplace(module, std::move(kept)).first->second.get();
+  if (unreadable_modules_ >= kMaxUnreadableModules) {
+    return Fail(Errc::kLimit, "number of modules without metadata");
+  }
+  Result<ModuleMetadata> found = FindMetadata(name);
+  if (!found) {  // the mappings may be others by now
+    AGENT_TRY(mappings_, process_.ReadMappings());
+    found = FindMetadata(name);
+  }
+  if (!found) ++unreadable_modules_;
+  AGENT_TRY(ModuleMetadata metadata, std::move(found));
+  auto kept = std::make_unique<const ModuleMetadata>(std::move(metadata));
+  return modules_.emplace(name, std::move(kept)).first->second.get();
+}
+
+// Whether the process has a text still where it was when it was copied.
+Result<void> MethodNames::Confirm(const ModuleMetadata& module, std::string_view text) {
+  if (text.empty()) return {};
+  std::string now(text.size() + 1, '\1');
+  const RemoteAddress place = module.place.Plus(module.metadata.OffsetOf(text));
+  AGENT_CHECK_OK(process_.memory().Read(place, std::as_writable_bytes(std::span(now))));
+  if (now.back() != 0 || !now.starts_with(text)) {
+    return Fail(Errc::kMalformed, "other metadata lies there by now");
+  }
+  return {};
 }
 
 // By the module's name, which lies in the metadata's strings: the metadata begins before it, in the
 // same mapping, wherever that comes from (a file, a slice of a bundle, memory).
-Result<Metadata> MethodNames::FindMetadata(std::uint64_t module) {
+Result<MethodNames::ModuleMetadata> MethodNames::FindMetadata(std::uint64_t name) {
   ProcessMemory& memory = process_.memory();
-  AGENT_TRY(const auto name, memory.ReadValue<std::uint64_t>(
-                                 RemoteAddress(module).Plus(layout_.module.simple_name)));
-  const auto holds = [&](const Mapping& mapping) {
-    return mapping.readable && mapping.Contains(RemoteAddress(name));
-  };
-  auto mapping = std::ranges::find_if(mappings_, holds);
-  if (mapping == mappings_.end()) {
-    AGENT_TRY(mappings_, process_.ReadMappings());
-    mapping = std::ranges::find_if(mappings_, holds);
-  }
+  const auto mapping = std::ranges::find_if(mappings_, [&](const Mapping& one) {
+    return one.readable && one.Contains(RemoteAddress(name));
+  });
   if (mapping == mappings_.end()) return Fail(Errc::kMalformed, "name of a module");
   std::vector<std::byte> bytes(kSearchStep + kSignature.size());
   std::uint64_t end = name;
@@ -242,7 +262,10 @@ Result<Metadata> MethodNames::FindMetadata(std::uint64_t module) {
       std::vector<std::byte> copy(*whole);
       if (!memory.Read(place, copy)) continue;
       Result<Metadata> metadata = Metadata::Parse(std::move(copy));
-      if (metadata) return metadata;
+      if (!metadata) continue;
+      std::string assembly(metadata->assembly_name());
+      return ModuleMetadata{
+          .place = place, .metadata = *std::move(metadata), .assembly = std::move(assembly)};
     }
     end = begin;
   }

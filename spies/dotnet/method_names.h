@@ -24,24 +24,24 @@ class MethodNames {
   MethodNames(TargetProcess& process, const Layout& layout, FunctionTable& functions, bool raw)
       : process_(process), layout_(layout), functions_(functions), raw_(raw) {}
 
-  /// The method as a function; its file is the assembly's name. A method that cannot be read is
-  /// "[unknown method]", and is read again the next time. Null for what stands between the parts of
-  /// asynchronous methods and is nobody's code; not with `raw`.
-  const Function* NameOf(std::uint64_t method_desc);
-  /// The same, with the error.
-  Result<const Function*> TryNameOf(std::uint64_t method_desc);
+  /// The method as a function; its file is the assembly's name. Null for what stands between the
+  /// parts of asynchronous methods and is nobody's code; not with `raw`. `stays`: the method will
+  /// not be freed, its name need not be read again.
+  Result<const Function*> NameOf(std::uint64_t method_desc, bool stays);
 
  private:
   struct ModuleMetadata {
+    RemoteAddress place;
     Metadata metadata;
     std::string assembly;
   };
 
-  Result<const Function*> Read(std::uint64_t method_desc, bool& may_go);
+  Result<const Function*> Read(std::uint64_t method_desc);
   Result<const Function*> ReadDynamic(std::uint64_t method_desc);
   Result<const ModuleMetadata*> MetadataOf(std::uint64_t module);
-  Result<Metadata> FindMetadata(std::uint64_t module);
-  Result<void> AddTypes(const MethodTable& table, const Metadata& metadata, std::uint32_t rid,
+  Result<ModuleMetadata> FindMetadata(std::uint64_t name);
+  Result<void> Confirm(const ModuleMetadata& module, std::string_view text);
+  Result<void> AddTypes(const MethodTable& table, const ModuleMetadata& module, std::uint32_t rid,
                         MethodParts& parts, int depth);
   Result<std::vector<std::string>> TypeArguments(const MethodTable& table, int depth);
   Result<std::vector<std::string>> ReadTypes(RemoteAddress place, std::size_t count, int depth);
@@ -54,7 +54,9 @@ class MethodNames {
   FunctionTable& functions_;
   const bool raw_;
   std::vector<Mapping> mappings_;
+  std::size_t unreadable_modules_ = 0;
   std::unordered_map<std::uint64_t, const Function*> names_;
+  // By the module's name, which lies in its metadata: a Module may give way to another one.
   std::unordered_map<std::uint64_t, std::unique_ptr<const ModuleMetadata>> modules_;
 };
 

@@ -127,6 +127,30 @@ class Shares(DotnetTest):
         self.check("native_aot", "10")
 
 
+class Loads(DotnetTest):
+    """Assemblies loaded from memory, each unloaded before the next one comes."""
+
+    def check(self, form, version):
+        self.run_truth([*dotnet.build("Loads", form, version), str(SECONDS)])
+        print(f"  {self.truth['unloaded']} of 20 assemblies unloaded")
+        self.assertGreater(self.truth["unloaded"], 15)
+        for name, true in self.truth["functions"].items():
+            self.check_share(name, self.inclusive.get(name, 0), true)
+            # A name that belongs to the one before would take its share from here.
+            self.assertGreater(self.inclusive.get(name, 0) / true, 0.8, name)
+        self.assertNotIn("[unknown method]", self.inclusive)
+        self.check_whole()
+
+    def test_10_framework_dependent(self):
+        self.check("framework_dependent", "10")
+
+    def test_9_self_contained(self):
+        self.check("self_contained", "9")
+
+    def test_8_self_contained(self):
+        self.check("self_contained", "8")
+
+
 class Threads(DotnetTest):
     """A pool of a hundred threads that mostly sleep costs what the kernel charged to it, and two others work."""
 

@@ -168,6 +168,30 @@ def make_texts():
     put("python_lines", "no_end", bytes([0xf1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
 
 
+def make_dotnet_frames():
+    """A runtime's structures for one method at 128, jitted or precompiled (spies/dotnet/layout.h)."""
+    memory = bytearray(2048)
+    for level, table in enumerate((0x40, 0x100, 0x108, 0x110, 0x118)):
+        struct.pack_into("<Q", memory, table, 0x100 + level * 8)
+    struct.pack_into("<QQQQ", memory, 0x120, 0, 0, 0x10000, 0x140)
+    struct.pack_into("<QQIIQQQ", memory, 0x140, 0, 0x10000, 2, 0, 0, 0x340, 0x180)
+    struct.pack_into("<QQQQQQ", memory, 0x180, 0, 0, 0, 0x1000, 0, 0x200)
+    struct.pack_into("<I", memory, 0x200, 1 << 12)  # the method begins 4 * 32 bytes behind
+    struct.pack_into("<Q", memory, 120, 0x240)
+    struct.pack_into("<QQQQIIII", memory, 0x240, 0, 0, 0, 0x2a0, 1, 128, 200, 0x2e0)
+    struct.pack_into("<HBBHH", memory, 0x2a0, 1, 0, 0, 0, 0)
+    struct.pack_into("<QQBBH", memory, 0x288, 0x300, 0, 0, 0, 0)
+    memory[0x2e0:0x2ea] = bytes([1, 6, 3, 0, 6, 0x22, 2, 0x30, 1, 0x50])
+    struct.pack_into("<IIIHHQQQQQ", memory, 0x300, 0, 0, 1 << 8, 0, 0, 0, 0x340, 0, 0, 0)
+    struct.pack_into("<Q", memory, 0x340 + 0xC0, 0x7F8)
+    struct.pack_into("<Q", memory, 0x340 + 0x108, 0x7F8)
+    metadata = (CORPUS / "dotnet_metadata" / "needed_tables").read_bytes()
+    memory[0x4C0 : 0x4C0 + len(metadata)] = metadata
+    put("dotnet_frames", "jitted", bytes(memory))
+    struct.pack_into("<I", memory, 0x150, 0)
+    put("dotnet_frames", "precompiled", bytes(memory))
+
+
 def main():
     for tool in ("g++", "objcopy", "xz", "ld"):
         assert shutil.which(tool), tool
@@ -175,6 +199,7 @@ def main():
         make_elf_files(pathlib.Path(work))
     make_jit_files()
     make_texts()
+    make_dotnet_frames()
 
 
 main()
