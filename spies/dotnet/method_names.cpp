@@ -59,9 +59,9 @@ Result<const Function*> MethodNames::NameOf(std::uint64_t method_desc, bool stay
     const auto known = names_.find(method_desc);
     if (known != names_.end()) return known->second;
   }
+  is_stale_ = false;
   Result<const Function*> function = Read(method_desc);
-  // Another module lies where one was unloaded.
-  if (!function) {
+  if (!function && is_stale_) {
     modules_.clear();
     function = Read(method_desc);
   }
@@ -205,7 +205,10 @@ Result<std::string> MethodNames::NamedType(const MethodTable& table, int depth) 
 Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t module) {
   AGENT_TRY(const auto name, process_.memory().ReadValue<std::uint64_t>(
                                  RemoteAddress(module).Plus(layout_.module.simple_name)));
-  if (const auto known = modules_.find(name); known != modules_.end()) return known->second.get();
+  if (const auto known = modules_.find(name); known != modules_.end()) {
+    if (known->second == nullptr) return Fail(Errc::kUnsupported, "module without metadata");
+    return known->second.get();
+  }
   if (modules_.size() >= kMaxModules) return Fail(Errc::kLimit, "number of modules");
   if (unreadable_modules_ >= kMaxUnreadableModules) {
     return Fail(Errc::kLimit, "number of modules without metadata");
@@ -215,9 +218,12 @@ Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t
     AGENT_TRY(mappings_, process_.ReadMappings());
     found = FindMetadata(name);
   }
-  if (!found) ++unreadable_modules_;
-  AGENT_TRY(ModuleMetadata metadata, std::move(found));
-  auto kept = std::make_unique<const ModuleMetadata>(std::move(metadata));
+  if (!found) {
+    ++unreadable_modules_;
+    modules_.emplace(name, nullptr);
+    return std::unexpected(std::move(found).error());
+  }
+  auto kept = std::make_unique<const ModuleMetadata>(*std::move(found));
   return modules_.emplace(name, std::move(kept)).first->second.get();
 }
 
@@ -228,6 +234,7 @@ Result<void> MethodNames::Confirm(const ModuleMetadata& module, std::string_view
   const RemoteAddress place = module.place.Plus(module.metadata.OffsetOf(text));
   AGENT_CHECK_OK(process_.memory().Read(place, std::as_writable_bytes(std::span(now))));
   if (now.back() != 0 || !now.starts_with(text)) {
+    is_stale_ = true;  // another module lies where this one was unloaded
     return Fail(Errc::kMalformed, "other metadata lies there by now");
   }
   return {};

@@ -55,8 +55,10 @@ class MethodNames {
   const bool raw_;
   std::vector<Mapping> mappings_;
   std::size_t unreadable_modules_ = 0;
+  bool is_stale_ = false;  // Confirm has found other metadata
   std::unordered_map<std::uint64_t, const Function*> names_;
-  // By the module's name, which lies in its metadata: a Module may give way to another one.
+  // By the module's name, which lies in its metadata: a Module may give way to another one. Null:
+  // has none in this form (Reflection.Emit's).
   std::unordered_map<std::uint64_t, std::unique_ptr<const ModuleMetadata>> modules_;
 };
 
