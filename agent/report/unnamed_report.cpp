@@ -36,6 +36,9 @@ std::string Cure(const UnnamedCode& code) {
     case UnnamedReason::kUnreadable:
       return "was it replaced or deleted while the program ran?";
     case UnnamedReason::kStripped:
+      if (code.module->path.contains("/Microsoft.NETCore.App/")) {
+        return fmt::format("fetch its debug file: dotnet-symbol --symbols {}", code.module->path);
+      }
       // Only of what a distribution installed is there a package.
       if (code.module->path.starts_with("/usr/") || code.module->path.starts_with("/lib")) {
         return fmt::format(

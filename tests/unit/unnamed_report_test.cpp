@@ -52,6 +52,10 @@ TEST_CASE("Unnamed report: the commonest reason and its cure, where it is worth 
   CHECK(UnnamedLine(one, 1000) ==
         "5.0 % of the samples are in code without a name, all in /srv/app: stripped, and no debug "
         "file was found; keep its symbols (do not strip it), or put its debug file beside it");
+  const Module runtime =
+      ModuleOf("/usr/share/dotnet/shared/Microsoft.NETCore.App/10.0.12/a.so", "");
+  const std::vector<UnnamedCode> dotnet = {{&runtime, UnnamedReason::kStripped, 1, 50}};
+  CHECK(UnnamedLine(dotnet, 1000).find("dotnet-symbol --symbols /usr/share") != std::string::npos);
   const std::vector<UnnamedCode> made = {{&jit, UnnamedReason::kNoPerfMap, 1, 50}};
   CHECK(UnnamedLine(made, 50).find("--perf-basic-prof") != std::string::npos);
 }
