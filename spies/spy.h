@@ -63,7 +63,7 @@ class Spy {
   [[nodiscard]] virtual bool WantsSnapshots() const { return false; }
   /// Adds to a snapshot, which has registers and stack already, what else ReadSnapshot will need.
   /// Called with the thread stopped: makes a bounded number of memory reads and nothing else.
-  virtual void CopyMore(ThreadSnapshot& /*snapshot*/) {}
+  virtual void CopyMore(InnerTid /*tid*/, ThreadSnapshot& /*snapshot*/) {}
   /// The stack in a snapshot, with frames that the symbolizer will name. The thread runs on
   /// meanwhile.
   virtual StackOutcome ReadSnapshot(const ThreadSnapshot& /*snapshot*/, MonotonicTime /*now*/,

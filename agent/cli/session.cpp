@@ -143,7 +143,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   Symbolizer symbolizer(plan.settings.demangle, fetcher.get());
   SymbolSources sources(symbolizer);
   unwind::CodeFiles files(sources);
-  python::PythonSpyFactory python(functions, plan.settings.gil);
+  python::PythonSpyFactory python(functions, plan.settings.gil,
+                                  plan.settings.native ? &files : nullptr);
   dotnet::DotnetSpyFactory dotnet(files, functions, plan.settings.dotnet_raw_names);
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);

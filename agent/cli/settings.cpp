@@ -190,6 +190,13 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.dotnet_perf_map);
            }},
+    Option{"native", "", "",
+           "Native frames of Python programs as well: extension modules, C libraries, the "
+           "interpreter. Stops a thread for every sample",
+           Option::In::kBoth,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.native);
+           }},
     Option{"threads", "", "",
            "Send each sample's thread to the server, as labels thread_name and thread_id (a series "
            "for each; a file has them anyway)",

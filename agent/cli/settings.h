@@ -35,6 +35,7 @@ struct Settings {
   bool debuginfod = false;
   bool threads = false;
   bool gil = false;
+  bool native = false;
   bool dotnet_raw_names = false;
   bool dotnet_perf_map = false;  ///< exec only
   bool blocking = false;

@@ -134,6 +134,27 @@ std::optional<ElfRange> ElfFile::FindSymbol(std::string_view name) const {
   return std::nullopt;
 }
 
+void ElfFile::VisitFunctions(
+    const std::function<void(std::string_view name, const ElfRange& range)>& visit) const {
+  for (const GElf_Word wanted : {SHT_SYMTAB, SHT_DYNSYM}) {
+    Elf_Scn* section = nullptr;
+    while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
+      GElf_Shdr header;
+      if (::gelf_getshdr(section, &header) == nullptr || header.sh_type != wanted) continue;
+      Elf_Data* data = header.sh_entsize == 0 ? nullptr : ::elf_getdata(section, nullptr);
+      if (data == nullptr) break;
+      const auto count = static_cast<int>(data->d_size / header.sh_entsize);
+      GElf_Sym symbol;
+      for (int i = 0; i < count && ::gelf_getsym(data, i, &symbol) != nullptr; ++i) {
+        if (symbol.st_shndx == SHN_UNDEF || GELF_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
+        visit(ElfString(elf_.get(), header.sh_link, symbol.st_name, kMaxName),
+              {ElfAddress{symbol.st_value}, symbol.st_size});
+      }
+      return;
+    }
+  }
+}
+
 std::optional<ElfRange> ElfFile::FindSection(std::string_view name) const {
   GElf_Shdr header;
   const auto any = [](const GElf_Shdr&) { return true; };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -65,6 +66,9 @@ class ElfFile {
 
   /// A defined symbol with just this name, from .dynsym, else from .symtab.
   [[nodiscard]] std::optional<ElfRange> FindSymbol(std::string_view name) const;
+  /// Calls `visit` for each defined function of .symtab or, where there is none, .dynsym.
+  void VisitFunctions(
+      const std::function<void(std::string_view name, const ElfRange& range)>& visit) const;
   [[nodiscard]] std::optional<ElfRange> FindSection(std::string_view name) const;
   [[nodiscard]] const std::vector<ElfSegment>& load_segments() const { return load_segments_; }
   /// A section's content; nothing when there is none of this name, or it cannot be read (a

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -28,6 +29,11 @@ struct SwitchedFrom {
   std::uint64_t fp = 0;
 };
 
+/// What a spy adds to a snapshot for itself.
+struct SnapshotPart {
+  virtual ~SnapshotPart() = default;
+};
+
 struct ThreadSnapshot {
   /// Below the stack pointer, code may still use these bytes (x86-64 psABI, red zone).
   static constexpr std::uint64_t kRedZone = 128;
@@ -40,6 +46,7 @@ struct ThreadSnapshot {
   std::array<StackCopy, 2> stacks;
   /// What is on the second stack, where the runtime tells (Go's goroutines).
   std::optional<SwitchedFrom> switched_from;
+  std::shared_ptr<SnapshotPart> part;  ///< The spy's that took it; null: none.
 
   /// The word at an address of the thread's stack, if it was copied.
   [[nodiscard]] std::optional<std::uint64_t> ReadWord(std::uint64_t address) const {

@@ -298,6 +298,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
   snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
+  spy_->CopyMore(thread.inner_tid, snapshot.content);
   context_.copier.Keep(snapshot.content);
   // Only if it did not run meanwhile is this one stack.
   if (HasRun(thread)) return;
@@ -419,7 +420,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   }
   snapshot.content.registers = registers;
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
-  spy_->CopyMore(snapshot.content);
+  spy_->CopyMore(thread.inner_tid, snapshot.content);
 }
 
 void ProcessSampler::OnReleased(Tid tid) {
@@ -483,6 +484,12 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   context_.waiting_bytes -= bytes;
   if (found == threads_.end()) return true;
   Thread& thread = found->second;
+  if (outcome == StackOutcome::kTorn && ++thread.looks < kMostLooks) {
+    AskForStop(thread, snapshot.at);  // stopped in the middle of a call: what follows will do
+    Finished(thread);
+    return true;
+  }
+  thread.looks = 0;
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
     thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
     if (snapshot.blocked_in) {

@@ -120,6 +120,7 @@ class ProcessSampler final : private StopClient {
     bool was_running = true;  // not proven to be off CPU at the last look
     bool hot = false;
     bool name_stopped = false;  // its code is freed too soon to be named afterwards
+    int looks = 0;              // stops of the sample under way that found no whole stack
     bool is_asked = false;      // a stop is under way
     bool asked_asleep = false;  // the stop under way is of a sleeper
     bool blip = false;          // such a stop makes it run for a moment

@@ -108,8 +108,10 @@ RawFrame LinkedReader::Decode(const std::byte* part) const {
   // As an address in bytecode that began at the code object: one unit before it for a frame that
   // has not run yet.
   const std::int64_t bytes = index < 0 ? -2 : std::int64_t{index} * layout_.frame.bytes_per_index;
-  return {code, RemoteAddress(code.value() + layout_.code.instructions +
-                              static_cast<std::uint64_t>(bytes))};
+  return {.code = code,
+          .instruction = RemoteAddress(code.value() + layout_.code.instructions +
+                                       static_cast<std::uint64_t>(bytes)),
+          .is_entry = true};
 }
 
 ReadOutcome LinkedReader::Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames) {

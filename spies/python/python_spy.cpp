@@ -14,11 +14,28 @@
 #include "spies/python/layout.h"
 #include "spies/python/linked_reader.h"
 #include "spies/python/member_check.h"
+#include "spies/python/mixed_stack.h"
 #include "spies/python/stack_reader.h"
 #include "spies/python/thread_states.h"
 #include "spies/python/version_text.h"
+#include "spies/unwind/unwinder.h"
 
 namespace agent::python {
+
+// The native side of a process whose native frames are wanted as well.
+struct NativeSide {
+  unwind::Unwinder unwinder;
+  const Module* interpreter;  // the file that holds it
+  const InterpreterCode& code;
+  const Function* unmatched;
+  const Function* cut;
+  const Function* incomplete;
+
+  [[nodiscard]] NativeKind KindOf(const Frame& frame) const {
+    return frame.module == interpreter ? code.At(ElfAddress{frame.address}) : NativeKind::kOther;
+  }
+};
+
 namespace {
 
 bool IsFinalizer(const Frame& frame) {
@@ -39,11 +56,23 @@ void LeaveOutMachinery(Stack& stack) {
   if (!std::ranges::all_of(stack, IsMachinery)) std::erase_if(stack, IsMachinery);
 }
 
+// The Python stack of a snapshot: as it was read while the thread stood still, then named.
+struct PythonPart final : SnapshotPart {
+  StackOutcome outcome = StackOutcome::kNoFrames;
+  std::vector<RawFrame> frames;
+  std::optional<std::size_t> gc_at;
+  bool gc_is_doubtful = false;
+  bool is_named = false;
+  std::vector<PythonFrame> named;
+};
+
 class PythonSpy final : public Spy {
  public:
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
-            const Layout& layout, FunctionTable& functions, bool gil_only)
-      : layout_(layout),
+            const Layout& layout, FunctionTable& functions, bool gil_only,
+            std::unique_ptr<NativeSide> native)
+      : native_(std::move(native)),
+        layout_(layout),
         gil_only_(gil_only),
         runtime_(fmt::format("CPython {}", version.Text())),
         threads_(memory, layout_, location.runtime),
@@ -58,7 +87,7 @@ class PythonSpy final : public Spy {
   [[nodiscard]] bool NeedsStop() const override { return layout_.frame.is_linked; }
   bool PrepareStop(InnerTid tid) override {
     std::vector<ThreadState>* states = threads_.Find(tid);
-    if (states == nullptr) return false;
+    if (states == nullptr) return native_ != nullptr;
     for (ThreadState& state : *states) {
       if (!state.known.empty()) continue;
       // Its frames may change meanwhile: good enough to know where to look.
@@ -91,7 +120,74 @@ class PythonSpy final : public Spy {
     return named.error().code == Errc::kGone ? StackOutcome::kGone : StackOutcome::kUnreadable;
   }
 
+  [[nodiscard]] bool WantsSnapshots() const override { return native_ != nullptr; }
+  void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override {
+    auto part = std::make_shared<PythonPart>();
+    part->outcome = ReadStack(tid);
+    part->frames.swap(frames_);
+    part->gc_at = gc_at_;
+    part->gc_is_doubtful = gc_is_doubtful_;
+    snapshot.part = std::move(part);
+    native_->unwinder.CopyMore(snapshot);
+  }
+
+  StackOutcome ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now, StackExtent& extent,
+                            Stack& stack) override {
+    stack.clear();
+    auto& part = static_cast<PythonPart&>(*snapshot.part);
+    // At once: code objects may be freed while tables are compiled.
+    if (!part.is_named) NamePart(part);
+    const bool has_stack = part.outcome == StackOutcome::kStack ||
+                           part.outcome == StackOutcome::kTruncated ||
+                           part.outcome == StackOutcome::kNoFrames;
+    if (!has_stack) return part.outcome;
+    Stack native;
+    const unwind::WalkResult walk = native_->unwinder.Walk(snapshot, now, native);
+    if (walk.end == unwind::WalkEnd::kNotReady) return StackOutcome::kNotReady;
+    extent = {.end = walk.stack_end, .changed_stack = walk.changed_stack};
+    std::vector<NativeKind> kinds;
+    kinds.reserve(native.size());
+    for (const Frame& frame : native) kinds.push_back(native_->KindOf(frame));
+    MixedStack mixed = MixStacks(native, kinds, part.named, native_->unmatched);
+    stack = std::move(mixed.stack);
+    if (walk.end == unwind::WalkEnd::kRoot) return part.outcome;
+    const bool was_cut =
+        walk.end == unwind::WalkEnd::kTruncated || walk.end == unwind::WalkEnd::kTooDeep;
+    // The Python stack is whole all the same.
+    if (!mixed.is_matched && !part.named.empty()) {
+      return was_cut ? StackOutcome::kTruncated : StackOutcome::kIncomplete;
+    }
+    stack.push_back({.function = was_cut ? native_->cut : native_->incomplete});
+    return was_cut ? StackOutcome::kTruncated : StackOutcome::kIncomplete;
+  }
+
  private:
+  void NamePart(PythonPart& part) {
+    part.is_named = true;
+    if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
+    if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
+    Stack names;
+    if (const Result<void> named = codes_.Name(part.frames, names); !named) {
+      const bool is_gone = named.error().code == Errc::kGone;
+      part.outcome = is_gone ? StackOutcome::kGone : StackOutcome::kUnreadable;
+      return;
+    }
+    const bool all_machinery = std::ranges::all_of(names, IsMachinery);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      part.named.push_back({.frame = names[i],
+                            .is_entry = part.frames[i].is_entry,
+                            .is_hidden = !all_machinery && IsMachinery(names[i])});
+    }
+    gc_at_ = part.gc_at;
+    gc_is_doubtful_ = part.gc_is_doubtful;
+    const std::size_t before = names.size();
+    ShowCollector(names);
+    if (names.size() != before) {
+      part.named.insert(part.named.begin() + static_cast<std::ptrdiff_t>(*gc_at_),
+                        {.frame = {.function = gc_}});
+    }
+  }
+
   // Where the collection began is told since 3.15 only. Before, a finalizer, or a function of
   // gc.callbacks, that the collector runs looks as if it had been interrupted by it. It is not when
   // nothing on the stack was entered from C but its root; else then nothing is shown.
@@ -155,6 +251,7 @@ class PythonSpy final : public Spy {
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
 
+  std::unique_ptr<NativeSide> native_;  // null: Python frames only
   const Layout layout_;
   const bool gil_only_;
   std::string runtime_;
@@ -246,6 +343,18 @@ bool PythonSpyFactory::UseGil(const Layout& layout, Version version) {
   return false;
 }
 
+std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& process,
+                                                             const RuntimeLocation& location) {
+  if (native_files_ == nullptr) return nullptr;
+  const Result<unwind::CodeFile*> file = native_files_->OfMapping(process, location.code);
+  const InterpreterCode& code = locator_.CodeOf(location);
+  if (!file || !code.has_eval()) return nullptr;
+  return std::make_unique<NativeSide>(unwind::Unwinder(process, *native_files_), &(*file)->module(),
+                                      code, functions_.Marker("[native callers not matched]"),
+                                      functions_.Marker("[stack cut]"),
+                                      functions_.Marker("[callers unknown]"));
+}
+
 std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProcess& process) {
   const Result<std::optional<RuntimeLocation>> location = locator_.Locate(process);
   if (!location) return RefuseFor(location.error());
@@ -255,8 +364,9 @@ std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProc
   if (!version) return std::unexpected(version.error());
   const auto layout = FindLayout(memory, **location, *version);
   if (!layout) return std::unexpected(layout.error());
-  auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
-                                         UseGil(*layout, *version));
+  auto spy =
+      std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
+                                  UseGil(*layout, *version), MakeNativeSide(process, **location));
   if (const Result<void> started = spy->Start(); !started) return RefuseFor(started.error());
   const Result<void> checked =
       CheckMembers(memory, *layout, (*location)->code_type, (*location)->frame_type);

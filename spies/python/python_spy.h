@@ -8,23 +8,31 @@
 #include "agent/profile/frame.h"
 #include "spies/python/runtime.h"
 #include "spies/spy.h"
+#include "spies/unwind/code_files.h"
 
 namespace agent::python {
+
+struct NativeSide;
 
 class PythonSpyFactory final : public SpyFactory {
  public:
   /// `functions` outlives the factory and its spies. `gil_only`: threads that do not hold the GIL
   /// are kWithoutGil; not where there is none, or where its holder is not told (said once).
-  explicit PythonSpyFactory(FunctionTable& functions, bool gil_only = false)
-      : functions_(functions), gil_only_(gil_only) {}
+  /// `native_files`: native frames are read as well (null: they are not); outlives it too.
+  explicit PythonSpyFactory(FunctionTable& functions, bool gil_only = false,
+                            unwind::CodeFiles* native_files = nullptr)
+      : functions_(functions), gil_only_(gil_only), native_files_(native_files) {}
   [[nodiscard]] std::string_view Name() const override { return "python"; }
   std::expected<std::unique_ptr<Spy>, Refusal> Attach(TargetProcess& process) override;
 
  private:
   bool UseGil(const Layout& layout, Version version);
+  std::unique_ptr<NativeSide> MakeNativeSide(TargetProcess& process,
+                                             const RuntimeLocation& location);
 
   FunctionTable& functions_;
   bool gil_only_;
+  unwind::CodeFiles* native_files_;
   bool said_no_gil_ = false;
   RuntimeLocator locator_;
 };

@@ -89,7 +89,8 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
                              .code_type = loaded(facts.code_type),
                              .frame_type = loaded(facts.frame_type),
                              .before_311 = facts.before_311,
-                             .variables = {}};
+                             .variables = {},
+                             .code = mapping};
     // Code may be mapped once more by itself (libffi's trampolines): variables lie elsewhere then.
     if (!location.runtime.IsNull() && !IsWritable(mappings, location.runtime)) continue;
     if (facts.variables) {
@@ -99,6 +100,12 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
     return location;
   }
   return std::nullopt;
+}
+
+const InterpreterCode& RuntimeLocator::CodeOf(const RuntimeLocation& location) {
+  FileFacts& facts = files_[{location.code.device, location.code.inode}];
+  if (!facts.code) facts.code = facts.file ? InterpreterCode(*facts.file) : InterpreterCode();
+  return *facts.code;
 }
 
 }  // namespace agent::python

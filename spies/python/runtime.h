@@ -11,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/elf/elf_file.h"
 #include "agent/process/target_process.h"
+#include "spies/python/interpreter_code.h"
 #include "spies/python/layout.h"
 
 namespace agent::python {
@@ -25,6 +26,7 @@ struct RuntimeLocation {
   Version before_311;
   RemoteAddress variables;  ///< .bss, where the text of sys.version is.
   std::uint64_t variables_size = 0;
+  Mapping code;  ///< Of the file that holds the runtime.
 };
 
 /// Looks through the executable mappings of a process. What a file holds is remembered by device
@@ -33,6 +35,8 @@ class RuntimeLocator {
  public:
   /// Nothing when no mapped file holds a runtime.
   Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
+  /// The functions of a file that Locate has found. Lives as long as this.
+  const InterpreterCode& CodeOf(const RuntimeLocation& location);
 
  private:
   /// What one file holds; no `file`: it is not Python.
@@ -44,6 +48,7 @@ class RuntimeLocator {
     Version before_311;
     std::optional<ElfRange> variables;
     std::optional<ElfFile> file;  ///< Kept open for its segments.
+    std::optional<InterpreterCode> code;
   };
   const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
 

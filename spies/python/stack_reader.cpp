@@ -198,7 +198,10 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
         return {Walk::kTorn, {}};
       }
     }
-    if (IsRoot(second)) ++entries;
+    if (IsRoot(second)) {
+      ++entries;
+      if (frames.size() > before) frames.back().is_entry = true;
+    }
     if (previous == 0) {
       return {IsRoot(second) ? Walk::kComplete : Walk::kTorn, {}, gc_at, entries};
     }

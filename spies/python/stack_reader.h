@@ -30,6 +30,8 @@ struct RawFrame {
   RemoteAddress code;
   RemoteAddress instruction;
   std::uint32_t bytecode = 0;  ///< Which copy of the bytecode (Layout::Frame::tlbc_index).
+  /// C has called the interpreter for it: its callers in Python are another call's.
+  bool is_entry = false;
 };
 
 enum class ReadOutcome {

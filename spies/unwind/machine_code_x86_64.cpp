@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #if defined(__x86_64__)
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -46,10 +47,18 @@ bool EndsWithCall(std::span<const std::byte> before) {
 }
 
 bool IsFirstOfChild(std::span<const std::byte> before, const Registers& registers) {
-  constexpr std::array<std::uint8_t, 2> kSyscall = {0x0f, 0x05};
+  // syscall; then glibc's test rax, rax; jl: up to where it tells that it is the child.
+  constexpr std::array<std::uint8_t, 5> kCode = {0x0f, 0x05, 0x48, 0x85, 0xc0};
+  constexpr std::size_t kSyscall = 2;
+  constexpr std::size_t kJump = 2;
   constexpr std::size_t kRax = 0;
-  return registers.values[kRax] == 0 && before.size() >= kSyscall.size() &&
-         StartsWith(before.last(kSyscall.size()), kSyscall);
+  if (registers.values[kRax] != 0) return false;
+  for (const std::size_t size : {kSyscall, kCode.size(), kCode.size() + kJump}) {
+    if (before.size() < size) break;
+    const auto wanted = std::span(kCode).first(std::min(size, kCode.size()));
+    if (StartsWith(before.last(size), wanted)) return true;
+  }
+  return false;
 }
 
 bool IsSignalReturn(std::span<const std::byte> code) {

@@ -81,6 +81,17 @@ TEST_CASE("machine code: calls before a return address") {
   CHECK_FALSE(EndsWithCall(Code({0xff})));
 }
 
+TEST_CASE("machine code: a thread's first instructions") {
+  Registers registers;
+  CHECK(IsFirstOfChild(Code({0xb8, 56, 0, 0, 0, 0x0f, 0x05}), registers));
+  CHECK(IsFirstOfChild(Code({0x0f, 0x05, 0x48, 0x85, 0xc0}), registers));
+  CHECK(IsFirstOfChild(Code({0x0f, 0x05, 0x48, 0x85, 0xc0, 0x7c, 0x18}), registers));
+  CHECK_FALSE(IsFirstOfChild(Code({0x0f, 0x05, 0x90, 0x90, 0x90}), registers));
+  CHECK_FALSE(IsFirstOfChild(Code({0x05}), registers));
+  registers.values[0] = 7;
+  CHECK_FALSE(IsFirstOfChild(Code({0x0f, 0x05, 0x48, 0x85, 0xc0}), registers));
+}
+
 TEST_CASE("machine code: returns from signal handlers") {
   CHECK(IsSignalReturn(Code({0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05})));
   CHECK(IsSignalReturn(Code({0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05, 0xf4})));

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spies/python/interpreter_code.h"
+
+#include <algorithm>
+#include <array>
+
+namespace agent::python {
+namespace {
+
+constexpr std::string_view kEval = "_PyEval_EvalFrameDefault";
+// The interpreter by tail calls (3.14 and later): each instruction is a function.
+constexpr std::string_view kTailCall = "_TAIL_CALL_";
+
+// Python/ceval.c, pythonrun.c, Modules/main.c, Objects/call.c, typeobject.c, genobject.c,
+// methodobject.c, descrobject.c, classobject.c of CPython 3.7 to 3.15.
+constexpr std::array<std::string_view, 38> kPlumbing = {"_PyEval_",
+                                                        "PyEval_",
+                                                        "_PyFunction_",
+                                                        "function_code_fastcall",
+                                                        "call_function",
+                                                        "_Py_UnixMain",
+                                                        "PyObject_Call",
+                                                        "_PyObject_Call",
+                                                        "_PyObject_FastCall",
+                                                        "_PyObject_MakeTpCall",
+                                                        "PyObject_Vectorcall",
+                                                        "_PyObject_Vectorcall",
+                                                        "PyVectorcall_",
+                                                        "_PyVectorcall_",
+                                                        "_PyStack_",
+                                                        "_PyMethodDef_RawFastCall",
+                                                        "_PyMethodDescr_",
+                                                        "_PyCFunction_",
+                                                        "cfunction_",
+                                                        "method_vectorcall",
+                                                        "method_call",
+                                                        "slot_tp_",
+                                                        "slot_",
+                                                        "vectorcall_",
+                                                        "type_call",
+                                                        "object_vacall",
+                                                        "callmethod",
+                                                        "gen_send_ex",
+                                                        "gen_iternext",
+                                                        "run_mod",
+                                                        "run_eval_code_obj",
+                                                        "pyrun_",
+                                                        "_PyRun_",
+                                                        "PyRun_",
+                                                        "pymain_",
+                                                        "Py_RunMain",
+                                                        "Py_BytesMain",
+                                                        "Py_Main"};
+
+}  // namespace
+
+NativeKind KindOf(std::string_view function) {
+  if (function.starts_with(kEval) || function.starts_with(kTailCall)) {
+    const char next = function.size() > kEval.size() ? function[kEval.size()] : '.';
+    if (function.starts_with(kTailCall) || next == '.') return NativeKind::kEval;
+  }
+  const bool is_plumbing = std::ranges::any_of(
+      kPlumbing, [&](std::string_view start) { return function.starts_with(start); });
+  return is_plumbing ? NativeKind::kPlumbing : NativeKind::kOther;
+}
+
+InterpreterCode::InterpreterCode(const ElfFile& file) {
+  file.VisitFunctions([&](std::string_view name, const ElfRange& range) {
+    const NativeKind kind = KindOf(name);
+    if (kind == NativeKind::kOther || range.size == 0) return;
+    const auto start = static_cast<std::uint64_t>(range.address);
+    ranges_.push_back({.start = start, .end = start + range.size, .kind = kind});
+    has_eval_ |= kind == NativeKind::kEval;
+  });
+  std::ranges::sort(ranges_, {}, &Range::start);
+}
+
+NativeKind InterpreterCode::At(ElfAddress address) const {
+  const auto wanted = static_cast<std::uint64_t>(address);
+  const auto after = std::ranges::upper_bound(ranges_, wanted, {}, &Range::start);
+  if (after == ranges_.begin()) return NativeKind::kOther;
+  const Range& range = *std::prev(after);
+  return wanted < range.end ? range.kind : NativeKind::kOther;
+}
+
+}  // namespace agent::python

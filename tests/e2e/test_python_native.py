@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--native: native and Python frames in one stack."""
+
+import unittest
+
+import agent_runs
+from agent_runs import Run
+
+SECONDS = 4
+RATE = 1000
+
+
+class Native(unittest.TestCase):
+    def check(self, name):
+        run = Run(agent_runs.need_interpreters(name)[0].command("mixed.py", str(SECONDS)), ["--sample-rate", str(RATE), "--native"])
+        self.assertEqual(run.status, 0, run.stderr)
+        truth, profile = run.truth(), run.profile
+        total = profile.total("cpu")
+        self.assertAlmostEqual(total / truth["process"], 1, delta=0.03)
+        inclusive = profile.inclusive("cpu")
+        samples = profile.total("samples")
+        for function, true in truth["functions"].items():
+            share, expected = inclusive.get(function, 0) / total, true / truth["process"]
+            print(f"  {function}: sampled {share:.2%}, true {expected:.2%}")
+            if not run.is_too_busy(RATE):
+                self.assertAlmostEqual(share, expected, delta=max(0.03, agent_runs.binomial_bound(expected, samples)), msg=function)
+        for marker in ("[native callers not matched]", "[callers unknown]", "[stack cut]"):
+            print(f"  {marker}: {inclusive.get(marker, 0) / total:.3%}")
+            self.assertLess(inclusive.get(marker, 0) / total, 0.005, marker)
+        self.check_order(profile)
+
+    def check_order(self, profile):
+        """Each function of C stands where it was called: above the Python that called it, below what it calls."""
+        in_zlib, compressing, sorting, wrong = 0, 0, 0, set()
+        for sample in profile.samples:
+            names = [frame[0] for frame in sample["stack"]]
+            cpu = sample["values"]["cpu"]
+            if "_PyEval_EvalFrameDefault" in names:
+                wrong.add("the interpreter's own: " + " < ".join(names[:4]))
+            if "compress" in names:
+                compressing += cpu
+                in_zlib += cpu if any("deflate" in name for name in names[: names.index("compress")]) else 0
+            if "key_of" in names and "sort_with_key" in names:
+                sorting += cpu
+                between = names[names.index("key_of") : names.index("sort_with_key")]
+                if not any("sort" in name for name in between):
+                    wrong.add("no C between: " + " < ".join(names[:6]))
+            own = [name for name in names if name in ("compress", "key_of", "spin", "items", "sum_up", "sort_with_key")]
+            # The module's frame, main and the import of it, whatever is above.
+            if own and names.index(own[-1]) > names.index("<module>"):
+                wrong.add("above <module>: " + " < ".join(names[-6:]))
+        print(f"  {in_zlib / compressing:.1%} of compress in zlib")
+        self.assertGreater(sorting, 0)
+        self.assertGreater(in_zlib / compressing, 0.8)
+        self.assertEqual(sorted(wrong)[:5], [])
+
+    def test_37(self):
+        self.check("3.7")
+
+    def test_39(self):
+        self.check("3.9")
+
+    def test_310(self):
+        self.check("3.10")
+
+    def test_311(self):
+        self.check("3.11")
+
+    def test_312(self):
+        self.check("3.12")
+
+    def test_313(self):
+        self.check("3.13")
+
+    def test_314(self):
+        self.check("3.14")
+
+    def test_315(self):
+        self.check("3.15")
+
+
+if __name__ == "__main__":
+    unittest.main()
