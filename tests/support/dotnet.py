@@ -76,7 +76,7 @@ def _key(program, form, version, sdk):
 
 
 def build(program, form, version="10"):
-    """The command that runs `program` (Shares, Chains, Threads), built in that form for that major version.
+    """The command that runs `program` (Shares, Chains, Threads, Service), built in that form for that major version.
 
     Skips the test, with the reason, where the registry does not have what it takes.
     """
