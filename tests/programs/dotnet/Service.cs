@@ -4,6 +4,9 @@
 //
 // usage: service
 //
+// A thread of its own spins for a millisecond now and then in a loop that only the runtime's signal can stop, until
+// another tells it: who keeps the signal back leaves both waiting for ever, for a collection stops the other one first.
+//
 // Listens on 127.0.0.1 and a free port, and prints "ready PORT". /orders/N replies with JSON, /report/N with the
 // JSON of what an async handler read and summed up, /status with the counts so far. SIGTERM ends it when what was
 // begun is answered; then it prints one line of JSON: requests begun and answered, garbage collections by
@@ -31,6 +34,8 @@ internal static class Service
     private static readonly string[] Goods = ["apples", "bread", "cheese", "dates", "eggs", "figs"];
     private static readonly byte[]?[] Kept = new byte[]?[256]; // what was allocated of late lives a while
     private static readonly long Begin = Stopwatch.GetTimestamp();
+    private static readonly SemaphoreSlim Turns = new(0);
+    private static int spinning;
     private static long begun;
     private static long answered;
     private static int next;
@@ -74,6 +79,36 @@ internal static class Service
         return new Report(orders.Length, orders.Sum(order => order.Price), orders[0].Customer);
     }
 
+    // No call, hence no place where it would stop by itself.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void UntilTold()
+    {
+        while (Volatile.Read(ref spinning) != 0)
+        {
+        }
+    }
+
+    private static void Spin()
+    {
+        while (true)
+        {
+            Turns.Wait();
+            UntilTold();
+        }
+    }
+
+    private static void Tell()
+    {
+        while (true)
+        {
+            Volatile.Write(ref spinning, 1);
+            Turns.Release();
+            Thread.Sleep(1);
+            Volatile.Write(ref spinning, 0);
+            Thread.Sleep(10);
+        }
+    }
+
     private static async Task Count(HttpContext context, RequestDelegate rest)
     {
         Interlocked.Increment(ref begun);
@@ -96,6 +131,8 @@ internal static class Service
         service.MapGet("/report/{count:int}", MakeReport);
         service.MapGet("/status", Now);
         await service.StartAsync();
+        new Thread(Spin) { IsBackground = true, Name = "spin" }.Start();
+        new Thread(Tell) { IsBackground = true, Name = "tell" }.Start();
         Console.WriteLine($"ready {new Uri(service.Urls.First()).Port}");
         await service.WaitForShutdownAsync();
         Console.WriteLine(JsonSerializer.Serialize(Now(), JsonSerializerOptions.Web));
