@@ -133,10 +133,14 @@ class Run:
         return late > ticks / 4
 
     def late_ticks(self):
-        for comment in self.profile.comments:
-            if found := re.search(r"ticks left out (\d+)", comment):
-                return int(found[1])
-        return 0
+        return late_ticks(self.profile)
+
+
+def late_ticks(profile):
+    for comment in profile.comments:
+        if found := re.search(r"ticks left out (\d+)", comment):
+            return int(found[1])
+    return 0
 
 
 def binomial_bound(share, samples, errors=4):

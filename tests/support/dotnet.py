@@ -64,6 +64,19 @@ def environment():
                 DOTNET_GENERATE_ASPNET_CERTIFICATE="false", DOTNET_CLI_USE_MSBUILD_SERVER="0", MSBUILDDISABLENODEREUSE="1")
 
 
+def trace_tool():
+    """The command of dotnet-trace, kept in the cache folder; skips, with the reason, where it cannot be installed."""
+    dotnet = find()
+    tool = CACHE / "tools" / "dotnet-trace"
+    if not tool.exists():
+        command = [dotnet, "tool", "install", "dotnet-trace", "--version", "10.0.*", "--tool-path", str(tool.parent)]
+        installed = subprocess.run(command, env=environment(), cwd=tempfile.gettempdir(), capture_output=True, text=True)
+        if installed.returncode != 0:
+            said = (installed.stderr + installed.stdout).strip().splitlines()
+            raise unittest.SkipTest(f"dotnet-trace cannot be installed: {said[0] if said else installed.returncode}")
+    return str(tool)
+
+
 def _sources():
     return sorted(path for path in SOURCES.iterdir() if path.suffix in (".cs", ".csproj"))
 
@@ -76,7 +89,7 @@ def _key(program, form, version, sdk):
 
 
 def build(program, form, version="10"):
-    """The command that runs `program` (Shares, Chains, Threads), built in that form for that major version.
+    """The command that runs `program` (Shares, Chains, Threads, Service), built in that form for that major version.
 
     Skips the test, with the reason, where the registry does not have what it takes.
     """
@@ -131,7 +144,8 @@ def _build_all(folder):
         for form in FORMS:
             if form in ("framework_dependent", "runtime_async", "native_aot") and version != "10":
                 continue
-            for program in ("Shares", "Chains", "Threads"):
+            web = ["Service"] if (form, version) == ("framework_dependent", "10") else []
+            for program in ("Shares", "Chains", "Threads", *web):
                 try:
                     built = pathlib.Path(build(program, form, version)[-1]).parent
                     shutil.copytree(built, folder / f"{program.lower()}-{form}-{version}", dirs_exist_ok=True)

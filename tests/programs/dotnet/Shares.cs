@@ -5,8 +5,9 @@
 // usage: shares SECONDS
 //
 // Prints "ready" when it begins, and at the end one line of JSON: CPU nanoseconds of each method (with all
-// that it calls) by the kernel's clock of the thread, and of the whole process. Methods are called in slices
-// of some milliseconds with the clock read around them, so that system calls draw few of the stops.
+// that it calls) by the kernel's clock of the thread, how many turns each has made, and CPU of the whole process.
+// Methods are called in slices of some milliseconds with the clock read around them, so that system calls draw few
+// of the stops.
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
@@ -180,12 +181,15 @@ internal sealed class Part(string name, double share, Func<int, long> run)
 
     public long Spent { get; private set; }
 
+    public long Turns { get; private set; }
+
     public long Run()
     {
         long begin = Clock.Thread();
         long result = run((int)turns_);
         long time = Clock.Thread() - begin;
         Spent += time;
+        Turns += (int)turns_;
         // Compiled anew it is faster; a pause makes it look slower.
         turns_ *= Math.Clamp(share * Round / Math.Max(time, 1), 0.5, 2);
         turns_ = Math.Clamp(turns_, 10, 10_000_000);
@@ -224,8 +228,10 @@ internal static class Shares
             }
         }
         string functions = string.Join(", ", parts.Select(part => $"\"{part.Name}\": {part.Spent}"));
+        string turns = string.Join(", ", parts.Select(part => $"\"{part.Name}\": {part.Turns}"));
         int collections = GC.CollectionCount(0);
-        Console.WriteLine($"{{\"functions\": {{{functions}}}, \"collections\": {collections}, \"process\": {Clock.Process()}}}");
+        Console.WriteLine($"{{\"functions\": {{{functions}}}, \"turns\": {{{turns}}}, " +
+            $"\"collections\": {collections}, \"process\": {Clock.Process()}}}");
     }
 
     private static Func<int, long> Draw(IShape shape) => turns => shape.Draw(turns);
