@@ -168,9 +168,49 @@ const std::uint8_t* EndOfUnit(Dwarf_Die& unit_die) {
   return AddressOf(unit_die) + (next - die_offset);
 }
 
+std::optional<Dwarf_Die> EntryAt(Dwarf_Die& die, unsigned int attribute) {
+  Dwarf_Attribute link;
+  Dwarf_Die entry;
+  if (::dwarf_attr(&die, attribute, &link) == nullptr ||
+      ::dwarf_formref_die(&link, &entry) == nullptr) {
+    return std::nullopt;
+  }
+  return entry;
+}
+
+// The type of the object that a C++ member function runs on.
+std::optional<Dwarf_Die> ClassOf(Dwarf_Die& function) {
+  auto object = EntryAt(function, DW_AT_object_pointer);
+  if (!object) return std::nullopt;
+  auto pointer = EntryAt(*object, DW_AT_type);
+  return pointer ? EntryAt(*pointer, DW_AT_type) : std::nullopt;
+}
+
+// By the fields that the C# compiler gives it (Roslyn, GeneratedNames.cs).
+dotnet::StateMachine StateMachineOf(Dwarf_Die& function) {
+  constexpr int kMaxFields = 1000;
+  auto type = ClassOf(function);
+  Dwarf_Die field;
+  if (!type || ::dwarf_child(&*type, &field) != 0) return dotnet::StateMachine::kNone;
+  bool is_async = false;
+  bool is_iterator = false;
+  for (int i = 0; i < kMaxFields; ++i) {
+    if (::dwarf_tag(&field) == DW_TAG_member) {
+      const std::string name = StringOf(field, DW_AT_name);
+      is_async |= name == "<>t__builder";
+      is_iterator |= name == "<>2__current";
+    }
+    if (::dwarf_siblingof(&field, &field) != 0) break;
+  }
+  if (is_async && is_iterator) return dotnet::StateMachine::kAsyncIterator;
+  if (is_async) return dotnet::StateMachine::kAsync;
+  return is_iterator ? dotnet::StateMachine::kIterator : dotnet::StateMachine::kNone;
+}
+
 // What a function's entry says, over its abstract and declaring entries.
 struct FunctionInfo {
   std::string name;
+  AotMethod aot;
   bool qualified = false;
   std::string file;
   std::uint32_t line = 0;
@@ -198,6 +238,7 @@ class DwarfUnit::Impl {
     if (::dwarf_getsrclines(&lines_die_, &lines_, &line_count_) != 0) line_count_ = 0;
     end_ = EndOfUnit(die_);
     is_cpp_ = IsCpp(::dwarf_srclang(&die_));
+    is_native_aot_ = StringOf(die_, DW_AT_producer) == "NetRuntime";
     CollectFunctions(/*deep=*/false);
   }
 
@@ -352,6 +393,7 @@ class DwarfUnit::Impl {
       level.name = info.name;
       level.qualified = info.qualified;
       level.readable_cpp = !info.qualified && is_cpp_;
+      level.aot = info.aot;
       if (level.file.empty()) level.file = info.file;
       level.start_line = level.file == info.file ? info.line : 0;
       chain.push_back(std::move(level));
@@ -372,22 +414,22 @@ class DwarfUnit::Impl {
         if (!linkage.empty()) {
           info.name = std::move(linkage);
           info.qualified = true;
+          if (is_native_aot_) {
+            info.aot = {.name = StringOf(die, DW_AT_name), .state_machine = StateMachineOf(die)};
+          }
         }
       }
       if (info.name.empty()) {
         info.name = StringOf(die, DW_AT_name);
         if (!info.name.empty()) info.name.insert(0, ContainersOf(die));
       }
-      if (info.line == 0) info.line = LineOf(die, DW_AT_decl_line);
-      if (info.file.empty()) info.file = FileOf(die, DW_AT_decl_file);
-      Dwarf_Attribute link;
-      Dwarf_Die next;
-      if ((::dwarf_attr(&die, DW_AT_abstract_origin, &link) == nullptr &&
-           ::dwarf_attr(&die, DW_AT_specification, &link) == nullptr) ||
-          ::dwarf_formref_die(&link, &next) == nullptr) {
-        break;
-      }
-      die = next;
+      // NativeAOT declares all in the first line of the first file.
+      if (info.line == 0 && !is_native_aot_) info.line = LineOf(die, DW_AT_decl_line);
+      if (info.file.empty() && !is_native_aot_) info.file = FileOf(die, DW_AT_decl_file);
+      auto next = EntryAt(die, DW_AT_abstract_origin);
+      if (!next) next = EntryAt(die, DW_AT_specification);
+      if (!next) break;
+      die = *next;
     }
     return info;
   }
@@ -436,6 +478,7 @@ class DwarfUnit::Impl {
   Dwarf_Lines* lines_ = nullptr;
   std::size_t line_count_ = 0;
   bool is_cpp_ = false;
+  bool is_native_aot_ = false;
   bool deep_ = false;
   std::size_t ranges_left_ = kMaxRanges;
   std::vector<Function> functions_;

@@ -18,10 +18,11 @@ void GoNames::Find(ElfAddress address, std::vector<NamedLevel>& chain) {
   levels_.clear();
   table_.Names(*function, address, levels_);
   for (const GoPclntab::Level& level : levels_) {
-    chain.push_back({.name = std::string(level.name),
-                     .file = std::string(level.file),
-                     .start_line = level.start_line,
-                     .line = level.line});
+    NamedLevel& named = chain.emplace_back();
+    named.name = level.name;
+    named.file = level.file;
+    named.start_line = level.start_line;
+    named.line = level.line;
   }
 }
 

@@ -15,6 +15,7 @@
 #include "symbolizer/elf_sections.h"
 #include "symbolizer/go_names.h"
 #include "symbolizer/mini_debug_info.h"
+#include "symbolizer/native_aot_names.h"
 #include "symbolizer/symbol_index.h"
 
 namespace agent {
@@ -24,6 +25,16 @@ bool HasSymtab(const ElfFile& file) {
   return std::ranges::any_of(ReadSectionHeaders(file), [](const SectionHeader& header) {
     return header.type == SHT_SYMTAB && header.size > 0;
   });
+}
+
+// Where the methods of a NativeAOT program are.
+std::optional<CodeRanges> ManagedCodeOf(const ElfFile& file) {
+  const std::vector<SectionHeader> headers = ReadSectionHeaders(file);
+  const SectionHeader* section = FindSectionHeader(headers, "__managedcode");
+  if (section == nullptr || section->size > ~std::uint64_t{0} - section->address) {
+    return std::nullopt;
+  }
+  return CodeRanges({{section->address, section->address + section->size}});
 }
 
 // Brings a debug file; null when it is not here.
@@ -57,6 +68,8 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
     if (found == nullptr) awaited_.push_back(build_id);
     return found;
   };
+  aot_code_ = ManagedCodeOf(*main.elf);
+  aot_assembly_ = AotAssemblyOf(path);
   auto go = GoNames::Open(*main.elf);
   std::optional<DebugFile> debug;
   if (!HasDwarf(*main.elf)) {
@@ -111,7 +124,13 @@ std::vector<NamedLevel> ModuleNames::Find(ElfAddress address) {
   if (!chain.empty() && chain.back().name.empty()) chain.clear();
   // An inlined call whose function the file does not name: its caller is running.
   std::erase_if(chain, [](const NamedLevel& level) { return level.name.empty(); });
+  for (NamedLevel& level : chain) AddReadable(address, level);
   return chain;
+}
+
+void ModuleNames::AddReadable(ElfAddress address, NamedLevel& level) const {
+  if (!aot_code_ || !aot_code_->Contains(static_cast<std::uint64_t>(address))) return;
+  level.readable = AotMethodName(level.name, level.aot, aot_assembly_);
 }
 
 }  // namespace agent

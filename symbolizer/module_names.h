@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/base/unique_fd.h"
 #include "agent/elf/elf_file.h"
 #include "symbolizer/debug_fetcher.h"
+#include "symbolizer/elf_sections.h"
 #include "symbolizer/name_source.h"
 
 namespace agent {
@@ -32,9 +34,14 @@ class ModuleNames {
   [[nodiscard]] std::vector<NamedLevel> Find(ElfAddress address);
 
  private:
+  void AddReadable(ElfAddress address, NamedLevel& level) const;
+
   bool readable_ = false;
   bool stripped_ = true;
   std::vector<std::string> awaited_;
+  /// Of a NativeAOT program: where its methods are, and its assembly.
+  std::optional<CodeRanges> aot_code_;
+  std::string aot_assembly_;
   /// Asked in this order; a later one fills in a name that an earlier one lacks.
   std::vector<std::unique_ptr<NameSource>> sources_;
 };

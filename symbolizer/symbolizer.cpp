@@ -230,14 +230,18 @@ class Symbolizer::Impl {
     std::vector<Frame> frames;
     frames.reserve(chain.size());
     for (const NamedLevel& level : chain) {
-      const std::string name = level.readable_cpp && demangle_ == Demangle::kSimplified
-                                   ? SimplifyCpp(level.name)
-                                   : DemangleName(level.name, demangle_);
-      frames.push_back({.function = functions_.Intern(name, level.file, level.start_line),
+      frames.push_back({.function = functions_.Intern(TextOf(level), level.file, level.start_line),
                         .line = level.line,
                         .inlined = frames.size() + 1 < chain.size()});
     }
     return {std::move(frames), std::nullopt};
+  }
+
+  [[nodiscard]] std::string TextOf(const NamedLevel& level) const {
+    if (!level.readable.empty() && demangle_ != Demangle::kNone) return level.readable;
+    return level.readable_cpp && demangle_ == Demangle::kSimplified
+               ? SimplifyCpp(level.name)
+               : DemangleName(level.name, demangle_);
   }
 
   Stack NameStack(std::span<const Frame> frames) const {

@@ -9,13 +9,10 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/profile/dotnet_text.h"
 #include "spies/dotnet/metadata_tables.h"
 
 namespace agent::dotnet {
-
-/// What the interfaces of a type say that the compiler made it for. Types that people write may
-/// implement them as well: only with the compiler's name (`<Foo>d__5`) it means something.
-enum class StateMachine { kNone, kAsync, kIterator, kAsyncIterator };
 
 /// The names in one module's metadata (ECMA-335 II.24), copied from a process. Any bytes are safe.
 /// Row numbers ("rid") count from 1. Texts are views into the copy: they live as long as it, also
@@ -52,6 +49,8 @@ class Metadata {
   [[nodiscard]] std::uint32_t TypeOfMethod(std::uint32_t method_rid) const;
   /// The assembly's name; of a module without one the module's, less its extension.
   [[nodiscard]] std::string_view assembly_name() const { return assembly_name_; }
+  /// What the interfaces of a type say that the compiler made it for. Types that people write may
+  /// implement them as well: only with the compiler's name (`<Foo>d__5`) it means something.
   [[nodiscard]] StateMachine StateMachineOf(std::uint32_t type_rid) const;
   /// Where a text of this one's lies, from the signature on.
   [[nodiscard]] std::size_t OffsetOf(std::string_view text) const {

@@ -10,10 +10,10 @@
 
 #include "agent/base/error.h"
 #include "agent/process/target_process.h"
+#include "agent/profile/dotnet_text.h"
 #include "agent/profile/frame.h"
 #include "spies/dotnet/layout.h"
 #include "spies/dotnet/metadata.h"
-#include "spies/dotnet/method_text.h"
 
 namespace agent::dotnet {
 

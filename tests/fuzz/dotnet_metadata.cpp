@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "agent/profile/dotnet_text.h"
 #include "spies/dotnet/metadata.h"
-#include "spies/dotnet/method_text.h"
 #include "tests/fuzz/target.h"
 
 using namespace agent;

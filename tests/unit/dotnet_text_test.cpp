@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "spies/dotnet/method_text.h"
+#include "agent/profile/dotnet_text.h"
 #include "tests/support/catch.h"
 
 using agent::dotnet::MethodParts;

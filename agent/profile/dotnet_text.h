@@ -7,9 +7,16 @@
 #include <string_view>
 #include <vector>
 
-#include "spies/dotnet/metadata.h"
-
 namespace agent::dotnet {
+
+/// What a type is that the compiler made of a method (`<Foo>d__5`).
+enum class StateMachine {
+  kNone,
+  kAsync,
+  kIterator,
+  kAsyncIterator,
+  kOfSomeKind,  ///< Nothing tells which.
+};
 
 /// A method as the metadata and the runtime's structures have it.
 struct MethodParts {
@@ -26,7 +33,8 @@ struct MethodParts {
 
 /// What a programmer wrote, as far as the C# compiler's names tell it:
 ///   Ns.Dictionary<String, Int32>.Enumerator.MoveNext
-///   Ns.Type.Foo (async)           a state machine's MoveNext; also (iterator), (async iterator)
+///   Ns.Type.Foo (async)           a state machine's MoveNext; also (iterator), (async iterator),
+///                                 (state machine)
 ///   Ns.Type.Foo.Dispose (iterator)  another of its methods
 ///   Ns.Type.Foo (lambda), Ns.Type.Foo (lambda, async)
 ///   Ns.Type.Foo.Inner             a local function

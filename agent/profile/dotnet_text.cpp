@@ -2,7 +2,7 @@
 // The compiler's names: Roslyn,
 // src/Compilers/CSharp/Portable/Symbols/Synthesized/GeneratedNames.cs; each form here was seen in
 // what SDK 10.0.401 compiles.
-#include "spies/dotnet/method_text.h"
+#include "agent/profile/dotnet_text.h"
 
 #include <fmt/format.h>
 
@@ -206,6 +206,8 @@ std::string_view KindOf(StateMachine state_machine) {
       return "iterator";
     case StateMachine::kAsyncIterator:
       return "async iterator";
+    case StateMachine::kOfSomeKind:
+      return "state machine";
   }
   return "";
 }
