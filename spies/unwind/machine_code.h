@@ -19,7 +19,8 @@ constexpr std::size_t kLongestCall = 8;
 [[nodiscard]] bool EndsWithCall(std::span<const std::byte> before);
 
 /// Whether a system call has just returned 0 here, as clone does in the thread or process that it
-/// made, and the C library has not gone on from there yet. `before` are the kLongestCall bytes before the instruction.
+/// made, and the C library has not gone on from there yet. `before` are the kLongestCall bytes
+/// before the instruction.
 [[nodiscard]] bool IsFirstOfChild(std::span<const std::byte> before, const Registers& registers);
 
 /// Whether the code is the end of a signal handler: the call of rt_sigreturn that the kernel makes

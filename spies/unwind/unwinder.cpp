@@ -160,6 +160,7 @@ Unwinder::Step Unwinder::ByCode(const ThreadSnapshot& snapshot, MonotonicTime no
     step = WithoutRule(snapshot, now, is_in_file, cursor);
   }
   if (step == Step::kComplex) step = BySlowPath(snapshot, number, cursor);
+  if (step == Step::kCaller && managed_ != nullptr) UndoHijack(snapshot, now, cursor);
   // Go goes from one stack to another within a thread.
   const bool may_move = rule.cfa == CfaKind::kSwitched || rule.cfa == CfaKind::kResumed;
   const std::uint64_t moved = cursor.registers.sp() - sp;
@@ -211,6 +212,20 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
     }
   }
   return true;
+}
+
+// CoreCLR stops a method by having it return to OnHijackTripThread, whose call frame information
+// counts a return address that is not there: the true one is two words below (10.0.12, x64), once
+// the runtime has put it back.
+void Unwinder::UndoHijack(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor) {
+  constexpr std::uint64_t kWord = sizeof(std::uint64_t);
+  std::uint64_t& pc = cursor.registers.values[Numbers::kPc];
+  std::uint64_t& sp = cursor.registers.values[Numbers::kSp];
+  if (!kCallPushes || cursor.is_exact || pc == 0 || IsAfterCall(pc, now)) return;
+  const std::optional<std::uint64_t> caller = snapshot.ReadWord(sp - 2 * kWord);
+  if (!caller || !IsAfterCall(*caller, now)) return;
+  pc = *caller;
+  sp -= kWord;
 }
 
 // Nothing where it is not the runtime's code. The runtime knows its code before the mappings that

@@ -87,6 +87,7 @@ class Unwinder {
               WalkResult& result, Stack& frames);
   std::optional<Step> ByManaged(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor,
                                 Stack& frames);
+  void UndoHijack(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);
   Step BySignalFrame(const ThreadSnapshot& snapshot, Cursor& cursor);

@@ -25,8 +25,9 @@ class Bytes {
  public:
   template <typename T>
   void Add(T value) {
-    const auto* from = reinterpret_cast<const std::byte*>(&value);
-    bytes.insert(bytes.end(), from, from + sizeof value);
+    const std::size_t at = bytes.size();
+    bytes.resize(at + sizeof value);
+    std::memcpy(bytes.data() + at, &value, sizeof value);
   }
   void AddWords(std::initializer_list<std::uint32_t> words) {
     for (const std::uint32_t word : words) Add(word);
