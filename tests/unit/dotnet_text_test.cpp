@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/profile/dotnet_text.h"
+
 #include "tests/support/catch.h"
 
 using agent::dotnet::MethodParts;
