@@ -124,6 +124,7 @@ class PythonSpy final : public Spy {
   void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override {
     auto part = std::make_shared<PythonPart>();
     part->outcome = ReadStack(tid);
+    if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     part->frames.swap(frames_);
     part->gc_at = gc_at_;
     part->gc_is_doubtful = gc_is_doubtful_;
@@ -134,6 +135,7 @@ class PythonSpy final : public Spy {
   StackOutcome ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now, StackExtent& extent,
                             Stack& stack) override {
     stack.clear();
+    if (snapshot.part == nullptr) return StackOutcome::kUnreadable;
     auto& part = static_cast<PythonPart&>(*snapshot.part);
     // At once: code objects may be freed while tables are compiled.
     if (!part.is_named) NamePart(part);
@@ -165,7 +167,6 @@ class PythonSpy final : public Spy {
   void NamePart(PythonPart& part) {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
-    if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     Stack names;
     if (const Result<void> named = codes_.Name(part.frames, names); !named) {
       const bool is_gone = named.error().code == Errc::kGone;
