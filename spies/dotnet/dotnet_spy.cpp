@@ -13,7 +13,7 @@ namespace agent::dotnet {
 namespace {
 
 std::unexpected<Refusal> Refuse(Refusal::Kind kind, std::string reason) {
-  LogDebug("dotnet: {}", reason);
+  if (!reason.empty()) LogDebug("dotnet: {}", reason);
   return std::unexpected(Refusal{kind, std::move(reason)});
 }
 
@@ -46,7 +46,7 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::Attach(TargetProc
   }
   const auto ranges = process.memory().ReadValue<std::uint64_t>(runtime.dac_table);
   if (!ranges) return Refuse(ranges.error());
-  LogDebug("dac table at {:x}: {:x}", runtime.dac_table.value(), *ranges);
+
   if (*ranges == 0) return Refuse(Refusal::Kind::kNotYet, "the runtime has not started");
   auto frames = std::make_unique<ManagedFrames>(process, *layout, RemoteAddress(*ranges),
                                                 functions_, raw_names_);
