@@ -5,6 +5,7 @@
 #include <span>
 
 #include "spies/dotnet/unwind_info.h"
+#include "spies/unwind/dotnet_epilog.h"
 
 namespace agent::dotnet {
 namespace {
@@ -49,11 +50,12 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
   if (function != nullptr) frames.push_back({.function = function});
   Result<bool> epilog = false;
   if (is_exact) {
-    std::array<std::byte, kLongestEpilog> bytes;  // NOLINT: read up to `size`
+    std::array<std::byte, unwind::kLongestEpilog> bytes;  // NOLINT: read up to `size`
     const auto size = memory_.ReadSome(RemoteAddress(pc), bytes);
     if (size) {
       epilog =
-          FinishEpilog(snapshot, std::span(bytes).first(*size), code.begin, code.end, registers);
+          unwind::FinishEpilog(snapshot, std::span(bytes).first(*size),
+                               unwind::CodeBounds{.begin = code.begin, .end = code.end}, registers);
     }
   }
   if (!epilog) return ManagedStep::kTruncated;

@@ -42,12 +42,4 @@ class UnwindInfo {
   std::vector<Step> steps_;
 };
 
-/// Where the code at `pc` is the end of an epilog, in which the unwind information does not hold:
-/// does what is left of it, return included. `code` begins at `pc`; `begin` and `end` are the
-/// function's. False: it is none, and nothing is changed. kUnreadable as above.
-Result<bool> FinishEpilog(const ThreadSnapshot& snapshot, std::span<const std::byte> code,
-                          std::uint64_t begin, std::uint64_t end, Registers& registers);
-/// How much of the code FinishEpilog looks at.
-inline constexpr std::size_t kLongestEpilog = 40;
-
 }  // namespace agent::dotnet

@@ -106,6 +106,7 @@ CodeFile::CodeFile(Module module, std::shared_ptr<const ElfSource> source, const
   std::ranges::copy_if(elf.load_segments(), std::back_inserter(code_), &ElfSegment::executable);
   if (const auto header = elf.FindSegment(PT_GNU_EH_FRAME)) eh_frame_header_ = header->address;
   is_go_ = kCallPushes && IsGo(elf);
+  if (const auto section = elf.FindSection("__managedcode")) dotnet_ = *section;
 }
 
 CodeFiles::CodeFiles(ModuleListener& listener)

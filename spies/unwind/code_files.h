@@ -58,6 +58,11 @@ class CodeFile {
   [[nodiscard]] std::optional<ElfAddress> eh_frame_header() const { return eh_frame_header_; }
   /// Whether goroutines are to be copied (CopyGoroutine). Known before the tables are.
   [[nodiscard]] bool is_go() const { return is_go_; }
+  /// Whether it is .NET's, compiled ahead of time: nothing describes its epilogs.
+  [[nodiscard]] bool IsDotnet(ElfAddress address) const {
+    return static_cast<std::uint64_t>(address) - static_cast<std::uint64_t>(dotnet_.address) <
+           dotnet_.size;
+  }
 
  private:
   friend class CodeFiles;
@@ -67,6 +72,7 @@ class CodeFile {
   std::vector<ElfSegment> code_;  // the executable ones
   std::optional<ElfAddress> eh_frame_header_;
   bool is_go_ = false;
+  ElfRange dotnet_;                                 // empty: none
   std::unique_ptr<const CodeTables> owned_tables_;  // the compiling thread's
   std::atomic<const CodeTables*> tables_{nullptr};
 };

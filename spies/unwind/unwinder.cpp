@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 
+#include "spies/unwind/dotnet_epilog.h"
 #include "spies/unwind/go_stacks.h"
 #include "spies/unwind/machine_code.h"
 
@@ -150,6 +151,11 @@ Unwinder::Step Unwinder::ByCode(const ThreadSnapshot& snapshot, MonotonicTime no
   }
   const bool was_exact = cursor.is_exact;
   const bool is_in_file = place->is_in_file;
+  if (was_exact && place->is_dotnet) {
+    const Result<bool> epilog = TryEpilog(snapshot, cursor);
+    if (!epilog) return Step::kTruncated;
+    if (*epilog) return Step::kCaller;
+  }
   std::optional<Cursor> scanned;  // before a step by a rule that may be wrong
   if (place->is_scanned) scanned = cursor;
   Step step = rule.cfa == CfaKind::kNone ? WithoutRule(snapshot, now, is_in_file, cursor)
@@ -205,6 +211,7 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
     if (place.ready) {
       const ElfAddress in_file{address - region->bias};
       place.rule = tables->RuleAt(in_file);
+      place.is_dotnet = kCallPushes && region->file->IsDotnet(in_file);
       if (place.rule.cfa == CfaKind::kNone) {
         place.rule = tables->scanned.Find(in_file);
         place.is_scanned = place.rule.cfa != CfaKind::kNone;
@@ -212,6 +219,19 @@ bool Unwinder::Fill(std::uint64_t address, Place& place) {
     }
   }
   return true;
+}
+
+Result<bool> Unwinder::TryEpilog(const ThreadSnapshot& snapshot, Cursor& cursor) {
+  std::array<std::byte, kLongestEpilog> code;  // NOLINT: read up to `size`
+  const auto size = process_.memory().ReadSome(RemoteAddress(cursor.registers.pc()), code);
+  if (!size) return false;
+  AGENT_TRY(const bool is_one,
+            FinishEpilog(snapshot, std::span(code).first(*size), std::nullopt, cursor.registers));
+  if (is_one) {
+    cursor.known = kKnownInCaller;
+    cursor.is_exact = false;
+  }
+  return is_one;
 }
 
 // CoreCLR stops a method by having it return to OnHijackTripThread, whose call frame information

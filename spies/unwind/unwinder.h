@@ -67,6 +67,7 @@ class Unwinder {
     bool came_later = false;
     bool is_in_file = false;
     bool is_scanned = false;   // the rule is ScanCode's
+    bool is_dotnet = false;    // CodeFile::IsDotnet
     std::uint64_t region = 0;  // its start
     const Module* module = nullptr;
     std::uint64_t bias = 0;
@@ -87,6 +88,7 @@ class Unwinder {
               WalkResult& result, Stack& frames);
   std::optional<Step> ByManaged(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor,
                                 Stack& frames);
+  Result<bool> TryEpilog(const ThreadSnapshot& snapshot, Cursor& cursor);
   void UndoHijack(const ThreadSnapshot& snapshot, MonotonicTime now, Cursor& cursor);
   Step ByRule(const ThreadSnapshot& snapshot, const UnwindRule& rule, Cursor& cursor);
   Step BySlowPath(const ThreadSnapshot& snapshot, std::size_t frame, Cursor& cursor);

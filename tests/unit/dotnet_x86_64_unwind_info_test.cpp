@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "spies/dotnet/unwind_info.h"
+#include "spies/unwind/dotnet_epilog.h"
 #include "tests/support/catch.h"
 
 using namespace agent;
@@ -44,8 +45,10 @@ struct Fixture {
     REQUIRE(parsed);
     REQUIRE(parsed->Undo(snapshot, offset, registers));
   }
-  bool Finish(std::initializer_list<int> code) {
-    const auto result = FinishEpilog(snapshot, Bytes(code), kCode - 0x20, kCode + 0x20, registers);
+  bool Finish(std::initializer_list<int> code,
+              std::optional<unwind::CodeBounds> bounds = unwind::CodeBounds{kCode - 0x20,
+                                                                            kCode + 0x20}) {
+    const auto result = unwind::FinishEpilog(snapshot, Bytes(code), bounds, registers);
     REQUIRE(result);
     return *result;
   }
@@ -174,4 +177,11 @@ TEST_CASE("dotnet epilog: the body is none") {
   CHECK(!f.Finish({0x48, 0x83, 0xc4}));              // cut
   CHECK(!f.Finish({}));
   CHECK(unchanged());
+}
+
+TEST_CASE("dotnet epilog: a jump in a function whose bounds are not known") {
+  Fixture f;
+  CHECK(!f.Finish({0xe9, 0, 1, 0, 0}, std::nullopt));
+  CHECK(f.Finish({0x5d, 0xe9, 0, 1, 0, 0}, std::nullopt));
+  CHECK(f.registers.pc() == f.Word(1));
 }
