@@ -63,16 +63,7 @@ bool TracedProgram::Await() {
   return true;
 }
 
-Registers TracedProgram::ReadRegisters() const {
-  user_regs_struct raw{};
-  iovec vector{&raw, sizeof(raw)};
-  ::ptrace(PTRACE_GETREGSET, pid_, NT_PRSTATUS, &vector);
-  Registers registers;
-  registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi,
-                      raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
-                      raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
-  return registers;
-}
+Registers TracedProgram::ReadRegisters() const { return ReadRegistersOf(Tid{pid_}); }
 
 bool TracedProgram::Step(int signal) {
   return ::ptrace(PTRACE_SINGLESTEP, pid_, nullptr, signal) == 0 && Await();
@@ -93,6 +84,17 @@ bool TracedProgram::RunFor(int microseconds) {
     signal = stop_signal_ == SIGTRAP ? 0 : stop_signal_;
   }
   return false;
+}
+
+Registers ReadRegistersOf(Tid tid) {
+  user_regs_struct raw{};
+  iovec vector{&raw, sizeof(raw)};
+  ::ptrace(PTRACE_GETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);
+  Registers registers;
+  registers.values = {raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi,
+                      raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
+                      raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
+  return registers;
 }
 
 StackCopy CopyStack(Pid pid, std::uint64_t from, std::uint64_t size) {

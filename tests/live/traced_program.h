@@ -43,6 +43,9 @@ class TracedProgram {
   int stop_signal_ = 0;
 };
 
+/// Of a thread that is stopped and ours.
+Registers ReadRegistersOf(Tid tid);
+
 /// Up to `size` bytes of the stack from `from` on, as ProcessSampler copies them.
 StackCopy CopyStack(Pid pid, std::uint64_t from, std::uint64_t size);
 

@@ -77,19 +77,20 @@ def trace_tool():
     return str(tool)
 
 
-def _sources():
-    return sorted(path for path in SOURCES.iterdir() if path.suffix in (".cs", ".csproj"))
+def _sources(program):
+    folder = SOURCES / "oracle" if program == "Oracle" else SOURCES
+    return sorted(path for path in folder.iterdir() if path.suffix in (".cs", ".csproj"))
 
 
 def _key(program, form, version, sdk):
     digest = hashlib.sha256(repr((program, FORMS[form], version, RUNTIMES.get(version), sdk)).encode())
-    for path in _sources():
+    for path in _sources(program):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{program.lower()}-{form}-{version}-{digest.hexdigest()[:16]}"
 
 
 def build(program, form, version="10"):
-    """The command that runs `program` (Shares, Chains, Threads, Service), built in that form for that major version.
+    """The command that runs `program` (Shares, Chains, Threads, Loads, Service, Oracle), built in that form for that major version.
 
     Skips the test, with the reason, where the registry does not have what it takes.
     """
@@ -126,9 +127,10 @@ def _build(dotnet, program, form, version, folder):
         # A stop for what lies above: the build looks for these upwards.
         for name in ("Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props"):
             (place / name).write_text("<Project />\n")
-        for path in _sources():
+        for path in _sources(program):
             shutil.copy(path, place)
-        command = [dotnet, "publish", "program.csproj", "-c", "Release", "-o", "app", "--nologo", "-v", "q", "-m:1",
+        project = next(place.glob("*.csproj")).name
+        command = [dotnet, "publish", project, "-c", "Release", "-o", "app", "--nologo", "-v", "q", "-m:1",
                    "--disable-build-servers", "-nodeReuse:false", "-p:UseSharedCompilation=false", *flags]
         built = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True)
         said = built.stdout + built.stderr
@@ -144,8 +146,10 @@ def _build_all(folder):
         for form in FORMS:
             if form in ("framework_dependent", "runtime_async", "native_aot") and version != "10":
                 continue
-            web = ["Service"] if (form, version) == ("framework_dependent", "10") else []
-            for program in ("Shares", "Chains", "Threads", *web):
+            programs = ["Shares", "Chains", "Threads", "Loads"]
+            if (form, version) == ("framework_dependent", "10"):
+                programs += ["Service", "Oracle"]
+            for program in programs:
                 try:
                     built = pathlib.Path(build(program, form, version)[-1]).parent
                     shutil.copytree(built, folder / f"{program.lower()}-{form}-{version}", dirs_exist_ok=True)
