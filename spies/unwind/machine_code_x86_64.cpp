@@ -32,6 +32,21 @@ std::size_t IndirectCallLength(std::uint8_t modrm, std::uint8_t sib) {
   return length;
 }
 
+// glibc's clone3 behind its system call, which has no call frame information: test rax, rax; jl;
+// je; ret. In the parent nothing is pushed.
+bool IsBehindClone(std::span<const std::byte> code) {
+  constexpr std::array<int, 8> kPattern = {0x48, 0x85, 0xc0, 0x7c, -1, 0x74, -1, 0xc3};
+  for (const std::size_t done : {0, 3, 5}) {
+    const auto left = std::span(kPattern).subspan(done);
+    const bool matches = code.size() >= left.size() &&
+                         std::ranges::equal(left, code.first(left.size()), [](int a, std::byte b) {
+                           return a < 0 || a == std::to_integer<int>(b);
+                         });
+    if (matches) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool EndsWithCall(std::span<const std::byte> before) {
@@ -86,6 +101,7 @@ FrameSetup SetupAt(std::span<const std::byte> before, std::span<const std::byte>
   constexpr FrameSetup kNotPushed = {.return_address = 0, .saved_fp = -1};
   constexpr FrameSetup kPushed = {.return_address = 8, .saved_fp = 0};
   if (StartsWith(after, kRet) || StartsWith(after, kEndbrPushRbp)) return kNotPushed;
+  if (IsBehindClone(after)) return kNotPushed;
   if (StartsWith(after, kPopRbpRet)) return kPushed;
   const bool after_push = !before.empty() && At(before, before.size() - 1) == 0x55;
   if (StartsWith(after, kMovRbpRsp) || StartsWith(after, kMovRbpRsp2)) {

@@ -106,6 +106,9 @@ TEST_CASE("machine code: where the caller is at a frame pointer's first and last
   CHECK(SetupAt(nothing, Code({0x55, 0x48, 0x89, 0xe5})).return_address == 0);
   CHECK(SetupAt(nothing, Code({0x55, 0x48, 0x8b, 0xec})).return_address == 0);
   CHECK(SetupAt(nothing, Code({0xf3, 0x0f, 0x1e, 0xfa, 0x55})).return_address == 0);
+  CHECK(SetupAt(nothing, Code({0x48, 0x85, 0xc0, 0x7c, 24, 0x74, 1, 0xc3})).return_address == 0);
+  CHECK(SetupAt(nothing, Code({0x74, 1, 0xc3})).return_address == 0);
+  CHECK(SetupAt(nothing, Code({0x48, 0x85, 0xc0, 0x7c, 24, 0x75, 1, 0xc3})).return_address < 0);
   const FrameSetup pushed = SetupAt(push, Code({0x48, 0x89, 0xe5}));
   CHECK(pushed.return_address == 8);
   CHECK(pushed.saved_fp == 0);
