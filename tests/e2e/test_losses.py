@@ -16,7 +16,10 @@ class Losses(unittest.TestCase):
         for _ in range(runs):
             run = Run(command, ["--sample-rate", str(rate)])
             self.assertEqual(run.status, 0, run.stderr)
-            self.assertNotRegex(run.stderr, r" lost, .*(torn|unreadable)")
+            self.assertNotRegex(run.stderr, r" lost, .*unreadable")
+            torn = re.search(r" lost, .*?(\d+) torn", run.stderr)
+            # A thread that waits for a CPU in the middle of a call has no whole stack, however often one looks.
+            self.assertLessEqual(int(torn[1]) if torn else 0, 1 if run.is_too_busy(rate) else 0, run.stderr)
         return run
 
     def check_start_and_end(self, version):

@@ -35,7 +35,8 @@ class Native(unittest.TestCase):
         for sample in profile.samples:
             names = [frame[0] for frame in sample["stack"]]
             cpu = sample["values"]["cpu"]
-            if "_PyEval_EvalFrameDefault" in names:
+            # Before the interpreter has started it is machine code like any other.
+            if "_PyEval_EvalFrameDefault" in names and "<module>" in names:
                 wrong.add("the interpreter's own: " + " < ".join(names[:4]))
             if "compress" in names:
                 compressing += cpu
