@@ -161,12 +161,13 @@ TEST_CASE("dotnet code map: a precompiled image") {
   f.memory.Put(kBuckets, std::uint64_t{kSize});
   const auto put = [&](std::uint64_t key, std::uint64_t method, bool moved_on) {
     auto seed = static_cast<std::uint32_t>(key >> 2);
+    const auto place = [&] { return kBuckets + std::uint64_t{seed % kSize + 1} * 64; };
     if (moved_on) {
-      f.memory.Put(kBuckets + (seed % kSize + 1) * 64 + 32, ~HashBucket::kValueMask);
+      f.memory.Put(place() + 32, ~HashBucket::kValueMask);
       seed += 1 + (static_cast<std::uint32_t>(key >> 5) + 1) % (kSize - 1);
     }
-    f.memory.Put(kBuckets + (seed % kSize + 1) * 64 + 8, key);
-    f.memory.Put(kBuckets + (seed % kSize + 1) * 64 + 40, method >> 1);
+    f.memory.Put(place() + 8, key);
+    f.memory.Put(place() + 40, method >> 1);
     f.memory.Put(method, MethodDescHead{});
   };
   put(kCode + 0x100, 0x51'0000, false);

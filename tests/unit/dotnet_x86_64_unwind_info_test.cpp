@@ -17,6 +17,7 @@ using Numbers = RegisterNumbers;
 constexpr std::uint64_t kStack = 0x7000'0000;
 constexpr std::uint64_t kCode = 0x40'0000;
 constexpr std::uint8_t kRbx = 3;
+constexpr std::uint64_t kWord = 8;
 
 std::vector<std::byte> Bytes(std::initializer_list<int> values) {
   std::vector<std::byte> bytes;
@@ -31,7 +32,7 @@ struct Fixture {
   Fixture() {
     StackCopy& copy = snapshot.stacks[0];
     copy.start = kStack;
-    copy.bytes.resize(64 * 8);
+    copy.bytes.resize(64 * kWord);
     for (std::uint64_t i = 0; i < 64; ++i) {
       const std::uint64_t word = 0x100 + i;
       std::memcpy(copy.bytes.data() + i * 8, &word, 8);
@@ -66,7 +67,7 @@ TEST_CASE("dotnet unwind: in the body all of the prolog is undone") {
   CHECK(f.registers.values[kRbx] == f.Word(3));
   CHECK(f.registers.fp() == f.Word(4));
   CHECK(f.registers.pc() == f.Word(5));
-  CHECK(f.registers.sp() == kStack + 6 * 8);
+  CHECK(f.registers.sp() == kStack + 6 * kWord);
 }
 
 TEST_CASE("dotnet unwind: in the prolog only what it has done") {
@@ -117,7 +118,7 @@ TEST_CASE("dotnet unwind: from a frame pointer, and what is saved above it") {
 
 TEST_CASE("dotnet unwind: where the copy of the stack ends") {
   Fixture f;
-  f.registers.values[Numbers::kSp] = kStack + 63 * 8;
+  f.registers.values[Numbers::kSp] = kStack + 63 * kWord;
   const auto info = UnwindInfo::Parse(kPushes);
   REQUIRE(info);
   const auto done = info->Undo(f.snapshot, 20, f.registers);
