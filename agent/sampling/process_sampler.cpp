@@ -297,6 +297,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   snapshot.content.is_of_sleeper = true;
   snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
   snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
+  static_cast<void>(spy_->PrepareStop(thread.inner_tid));
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
   spy_->CopyMore(thread.inner_tid, snapshot.content);
   context_.copier.Keep(snapshot.content);
@@ -304,6 +305,11 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   if (HasRun(thread)) return;
   StackExtent extent;
   const StackOutcome outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
+  if (outcome == StackOutcome::kWithoutGil) {
+    LeaveOutWallTime(thread, now);
+    thread.was_running = false;
+    return;
+  }
   const bool was_cut = outcome == StackOutcome::kTruncated;
   if (outcome == StackOutcome::kStack || (was_cut && thread.stack.copies_all())) {
     AddSleeper(thread, (*call)->number, kernel_frames, now);
@@ -484,7 +490,7 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   context_.waiting_bytes -= bytes;
   if (found == threads_.end()) return true;
   Thread& thread = found->second;
-  if (outcome == StackOutcome::kTorn && ++thread.looks < kMostLooks) {
+  if (outcome == StackOutcome::kTorn && !snapshot.blocked_in && ++thread.looks < kMostLooks) {
     AskForStop(thread, snapshot.at);  // stopped in the middle of a call: what follows will do
     Finished(thread);
     return true;
@@ -492,7 +498,9 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   thread.looks = 0;
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
     thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
-    if (snapshot.blocked_in) {
+    if (snapshot.blocked_in && outcome == StackOutcome::kWithoutGil) {
+      LeaveOutWallTime(thread, snapshot.asked);
+    } else if (snapshot.blocked_in) {
       AddSleeper(thread, *snapshot.blocked_in, snapshot.kernel_frames, snapshot.asked);
     } else {
       AddSample(thread, snapshot.asked, snapshot.at);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <unordered_set>
 
 namespace agent::dotnet {
 namespace {
@@ -13,11 +13,14 @@ constexpr std::size_t kMaxTables = 1u << 9;   // of one level
 constexpr std::size_t kMaxChunks = 1u << 16;  // of 128 KiB: what the last level tells of
 constexpr std::size_t kMaxFragments = 64;     // of one chunk of addresses
 constexpr std::size_t kMaxFunctions = 256;    // of one method
-constexpr std::size_t kMaxFunclets = 512;
-constexpr std::uint32_t kMaxImageFunctions = 1u << 22;
+constexpr std::size_t kMaxFunclets = 128;
+constexpr std::size_t kMaxImageFunctions = 1u << 22;  // of all images
+constexpr std::size_t kMaxImages = 1u << 14;
 constexpr std::uint64_t kMaxBuckets = 1u << 24;
-constexpr int kMaxProbes = 64;
+constexpr int kMaxProbes = 16;
 constexpr std::size_t kMaxCodes = 1u << 18;
+constexpr std::size_t kMethodsOfHeap = 32;
+constexpr std::size_t kMaxLooks = 1024;  // for methods, stubs included
 // A nibble for each 32 bytes of code.
 constexpr std::uint64_t kBytesPerNibble = 32;
 constexpr std::uint64_t kNibblesPerWord = 8;
@@ -142,24 +145,31 @@ Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
   AGENT_TRY(const auto info,
             memory_.ReadValue<std::uint64_t>(RemoteAddress(own).Plus(ready_to_run::kComposite)));
   if (const auto known = images_.find(info); known != images_.end()) return &known->second;
-  const RemoteAddress place(info);
-  Image image{.functions = {}, .method_buckets = place.Plus(layout_.ready_to_run.method_buckets)};
-  AGENT_TRY(const auto functions,
-            memory_.ReadValue<std::uint64_t>(place.Plus(ready_to_run::kFunctions)));
+  if (images_.size() >= kMaxImages) return Fail(Errc::kLimit, "number of images");
+  // One that cannot be read stays as it is: without functions.
+  Image& image = images_[info];
+  image.method_buckets = RemoteAddress(info).Plus(layout_.ready_to_run.method_buckets);
+  AGENT_TRY(image.functions, ReadFunctions(RemoteAddress(info)));
+  image_functions_ += image.functions.size();
+  return &image;
+}
+
+Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress info) {
+  AGENT_TRY(const auto place,
+            memory_.ReadValue<std::uint64_t>(info.Plus(ready_to_run::kFunctions)));
   AGENT_TRY(const auto count,
-            memory_.ReadValue<std::uint32_t>(place.Plus(ready_to_run::kFunctionCount)));
-  if (count > kMaxImageFunctions) return Fail(Errc::kLimit, "functions of an image");
-  image.functions.resize(count);
-  AGENT_CHECK_OK(
-      memory_.Read(RemoteAddress(functions), std::as_writable_bytes(std::span(image.functions))));
-  // The last one may be a mark.
-  while (!image.functions.empty() && image.functions.back().begin == ~0u) {
-    image.functions.pop_back();
+            memory_.ReadValue<std::uint32_t>(info.Plus(ready_to_run::kFunctionCount)));
+  if (count > kMaxImageFunctions - std::min(image_functions_, kMaxImageFunctions)) {
+    return Fail(Errc::kLimit, "functions of images");
   }
-  if (!std::ranges::is_sorted(image.functions, {}, &RuntimeFunction::begin)) {
+  std::vector<RuntimeFunction> functions(count);
+  AGENT_CHECK_OK(memory_.Read(RemoteAddress(place), std::as_writable_bytes(std::span(functions))));
+  // The last one may be a mark.
+  while (!functions.empty() && functions.back().begin == ~0u) functions.pop_back();
+  if (!std::ranges::is_sorted(functions, {}, &RuntimeFunction::begin)) {
     return Fail(Errc::kMalformed, "functions of an image are not in order");
   }
-  return &images_.emplace(info, std::move(image)).first->second;
+  return functions;
 }
 
 // The MethodDesc of a method that has been prepared to run; 0: no method's code begins there.
@@ -195,6 +205,11 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
   if (address >= section.begin + own.end) return Found{.kind = Kind::kStub};
   for (std::size_t i = 0; i < kMaxFunclets; ++i) {
     AGENT_TRY(const std::uint64_t method, MethodAt(*image, section.begin + function->begin));
+    if (method != 0 && i > 0) {
+      // While the hash table grows, a method may look like a funclet of the one before.
+      AGENT_TRY(const std::uint64_t itself, MethodAt(*image, section.begin + own.begin));
+      if (itself != 0) return Keep(section, own, itself);
+    }
     if (method != 0) return Keep(section, own, method);
     if (function == image->functions.begin()) break;
     --function;  // a funclet stands behind its method
@@ -204,6 +219,9 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
 
 Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeFunction& function,
                                      std::uint64_t method_desc) {
+  if (function.begin >= function.end || function.end > section.end - section.begin) {
+    return Fail(Errc::kMalformed, "code outside of its section");
+  }
   const RemoteAddress place = RemoteAddress(section.begin).Plus(function.unwind_info);
   std::array<std::byte, UnwindInfo::kHeadSize + 512> bytes;  // NOLINT: read before it is used
   const auto head = std::span(bytes).first(UnwindInfo::kHeadSize);
@@ -247,16 +265,17 @@ Result<std::vector<RangeSection>> CodeMap::AllSections() {
     }
     tables = std::move(below);
   }
-  std::vector<std::uint64_t> seen;
+  std::unordered_set<std::uint64_t> seen;
+  std::size_t fragments = 0;
   std::vector<RangeSection> sections;
   for (RemoteAddress fragment_place : tables) {
     for (std::size_t i = 0; i < kMaxFragments && !fragment_place.IsNull(); ++i) {
+      if (++fragments > kMaxChunks) return Fail(Errc::kLimit, "code ranges");
       AGENT_TRY(const auto fragment, memory_.ReadValue<RangeFragment>(fragment_place));
       fragment_place = Pointer(fragment.next);
       const RemoteAddress place = Pointer(fragment.section);
       if (seen.size() > kMaxSections) return Fail(Errc::kLimit, "code ranges");
-      if (std::ranges::find(seen, place.value()) != seen.end()) continue;
-      seen.push_back(place.value());
+      if (!seen.insert(place.value()).second) continue;
       AGENT_TRY(const auto section, memory_.ReadValue<RangeSection>(place));
       sections.push_back(section);
     }
@@ -274,7 +293,9 @@ Result<std::vector<std::uint64_t>> CodeMap::SomeMethods(std::size_t count) {
     }
     AGENT_TRY(const auto heap, memory_.ReadValue<HeapList>(RemoteAddress(section.heap_list)));
     std::uint64_t before = std::min(heap.end, section.end);
-    while (methods.size() < count && before > heap.start + sizeof(std::uint64_t)) {
+    const std::size_t most = std::min(count, methods.size() + kMethodsOfHeap);
+    for (std::size_t i = 0; i < kMaxLooks && methods.size() < most; ++i) {
+      if (before <= heap.start + sizeof(std::uint64_t)) break;
       const Result<std::uint64_t> start = StartOf(heap, before - 1);
       if (!start || *start <= heap.start || *start >= before) break;
       before = *start;

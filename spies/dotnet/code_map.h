@@ -61,6 +61,7 @@ class CodeMap {
   Result<Found> FindJitted(const RangeSection& section, std::uint64_t address);
   Result<Found> FindPrecompiled(const RangeSection& section, std::uint64_t address);
   Result<const Image*> ImageOf(const RangeSection& section);
+  Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress info);
   Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
   Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function,
                      std::uint64_t method_desc);
@@ -72,6 +73,7 @@ class CodeMap {
   std::map<std::uint64_t, MethodCode> codes_;        // by end; those that stay
   MethodCode passing_;                               // the last one that may go
   std::unordered_map<std::uint64_t, Image> images_;  // by ReadyToRunInfo
+  std::size_t image_functions_ = 0;                  // of all of them
 };
 
 }  // namespace agent::dotnet

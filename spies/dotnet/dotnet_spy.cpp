@@ -12,6 +12,10 @@
 namespace agent::dotnet {
 namespace {
 
+// From its first sight to its first method, on a busy machine.
+constexpr std::chrono::seconds kLongestStart{10};
+constexpr std::size_t kMostWaiting = 1024;
+
 std::unexpected<Refusal> Refuse(Refusal::Kind kind, std::string reason) {
   if (!reason.empty()) LogDebug("dotnet: {}", reason);
   return std::unexpected(Refusal{kind, std::move(reason)});
@@ -27,6 +31,22 @@ std::unexpected<Refusal> Refuse(const Error& error) {
 }  // namespace
 
 std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::Attach(TargetProcess& process) {
+  auto spy = TryAttach(process);
+  if (spy || spy.error().kind != Refusal::Kind::kNotYet) {
+    waiting_.erase(process.pid());
+    return spy;
+  }
+  if (waiting_.size() > kMostWaiting) waiting_.clear();
+  const MonotonicTime now = SystemClock().Now();
+  const MonotonicTime since = waiting_.try_emplace(process.pid(), now).first->second;
+  if (now - since > kLongestStart) {
+    spy.error() = {Refusal::Kind::kUnsupported,
+                   fmt::format("its .NET cannot be read: {}", spy.error().reason)};
+  }
+  return spy;
+}
+
+std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetProcess& process) {
   const auto location = locator_.Locate(process);
   if (!location) return Refuse(location.error());
   if (!*location) return Refuse(Refusal::Kind::kNotMine, "");

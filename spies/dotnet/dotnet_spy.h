@@ -2,6 +2,10 @@
 // The .NET spy: CoreCLR 8 to 10 on x86-64.
 #pragma once
 
+#include <map>
+#include <memory>
+
+#include "agent/base/clock.h"
 #include "agent/profile/frame.h"
 #include "spies/dotnet/runtime.h"
 #include "spies/spy.h"
@@ -19,11 +23,14 @@ class DotnetSpyFactory final : public SpyFactory {
   std::expected<std::unique_ptr<Spy>, Refusal> Attach(TargetProcess& process) override;
 
  private:
+  std::expected<std::unique_ptr<Spy>, Refusal> TryAttach(TargetProcess& process);
+
   unwind::CodeFiles& files_;
   FunctionTable& functions_;
   unwind::SnapshotSpy::Markers markers_;
   const bool raw_names_;
   RuntimeLocator locator_;
+  std::map<Pid, MonotonicTime> waiting_;  // for a runtime that is not ready: since when
 };
 
 }  // namespace agent::dotnet

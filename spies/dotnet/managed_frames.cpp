@@ -24,8 +24,11 @@ ManagedFrames::Check ManagedFrames::CheckLayout() {
   const auto methods = code_.SomeMethods(kMethodsToCheck);
   if (!methods) return check;
   for (const std::uint64_t method : *methods) {
+    const auto name = names_.NameOf(method, false);
+    // Nothing is wrong with a method that was made at run time, in a module without metadata.
+    if (!name && name.error().code == Errc::kUnsupported) continue;
     ++check.methods;
-    if (names_.NameOf(method, false)) ++check.readable;
+    if (name) ++check.readable;
   }
   return check;
 }
@@ -41,6 +44,7 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
     case CodeMap::Kind::kStub:
       return ManagedStep::kStub;
     case CodeMap::Kind::kUnknown:
+      frames.push_back({.function = unknown_});
       return ManagedStep::kLost;
     case CodeMap::Kind::kMethod:
       break;
@@ -60,8 +64,10 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
   }
   if (!epilog) return ManagedStep::kTruncated;
   if (!*epilog) {
+    if ((code.unwind.needed() & ~known) != 0) return ManagedStep::kLost;
     const auto offset = static_cast<std::uint32_t>(pc - code.begin);
     if (!code.unwind.Undo(snapshot, offset, registers)) return ManagedStep::kTruncated;
+    known |= code.unwind.restored();
   }
   known &= kNonvolatile;
   return ManagedStep::kCaller;

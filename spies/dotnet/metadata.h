@@ -52,6 +52,7 @@ class Metadata {
   /// What the interfaces of a type say that the compiler made it for. Types that people write may
   /// implement them as well: only with the compiler's name (`<Foo>d__5`) it means something.
   [[nodiscard]] StateMachine StateMachineOf(std::uint32_t type_rid) const;
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   /// Where a text of this one's lies, from the signature on.
   [[nodiscard]] std::size_t OffsetOf(std::string_view text) const {
     return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(text.data()) -

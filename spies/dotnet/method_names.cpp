@@ -20,6 +20,12 @@ constexpr std::size_t kSearchStep = 64u << 10;
 constexpr std::uint64_t kMaxSearch = 64u << 20;
 // Each costs a search.
 constexpr std::size_t kMaxUnreadableModules = 64;
+constexpr int kMaxCandidates = 16;
+constexpr std::size_t kMaxMetadata = 64u << 20;
+constexpr std::size_t kMaxAllMetadata = 512u << 20;
+// Of one method's name, and of one type's text.
+constexpr int kMaxTypes = 128;
+constexpr std::size_t kMaxTypeText = 2048;
 constexpr std::string_view kSignature = "BSJB";
 
 // MethodTable.flags (vm/methodtable.h)
@@ -59,10 +65,10 @@ Result<const Function*> MethodNames::NameOf(std::uint64_t method_desc, bool stay
     const auto known = names_.find(method_desc);
     if (known != names_.end()) return known->second;
   }
-  is_stale_ = false;
+  stale_ = 0;
   Result<const Function*> function = Read(method_desc);
-  if (!function && is_stale_) {
-    modules_.clear();
+  if (!function && stale_ != 0) {
+    Forget(stale_);
     function = Read(method_desc);
   }
   if (function && stays && names_.size() < kMaxNames) names_.emplace(method_desc, *function);
@@ -81,6 +87,7 @@ Result<const Function*> MethodNames::Read(std::uint64_t method_desc) {
   AGENT_TRY(const auto table, memory.ReadValue<MethodTable>(RemoteAddress(chunk.method_table)));
   AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
   const Metadata& metadata = module->metadata;
+  types_left_ = kMaxTypes;
   const unsigned bits = layout_.method_desc.remainder_bits;
   const std::uint32_t range = chunk.token_range & ((1u << (24 - bits)) - 1);
   const std::uint32_t rid = range << bits | (head.token & ((1u << bits) - 1));
@@ -174,7 +181,7 @@ Result<std::vector<std::string>> MethodNames::ReadTypes(RemoteAddress place, std
 }
 
 Result<std::string> MethodNames::TypeName(std::uint64_t handle, int depth) {
-  if (depth > kMaxTypeDepth) return std::string("...");
+  if (depth > kMaxTypeDepth || --types_left_ < 0) return std::string("...");
   ProcessMemory& memory = process_.memory();
   if ((handle & kTypeDesc) != 0) {
     const RemoteAddress place(handle & ~kTypeDesc);
@@ -198,8 +205,10 @@ Result<std::string> MethodNames::NamedType(const MethodTable& table, int depth) 
   AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
   MethodParts parts;
   AGENT_CHECK_OK(AddTypes(table, *module, TypeRid(table), parts, depth));
-  if (raw_) return RawTypeName(parts.name_space, parts.types, parts.type_arguments);
-  return SourceTypeName(parts.types, parts.type_arguments);
+  if (parts.types.empty()) return std::string("?");
+  std::string text = raw_ ? RawTypeName(parts.name_space, parts.types, parts.type_arguments)
+                          : SourceTypeName(parts.types, parts.type_arguments);
+  return text.size() <= kMaxTypeText ? text : std::string("...");
 }
 
 Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t module) {
@@ -209,22 +218,30 @@ Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t
     if (known->second == nullptr) return Fail(Errc::kUnsupported, "module without metadata");
     return known->second.get();
   }
-  if (modules_.size() >= kMaxModules) return Fail(Errc::kLimit, "number of modules");
-  if (unreadable_modules_ >= kMaxUnreadableModules) {
-    return Fail(Errc::kLimit, "number of modules without metadata");
+  if (modules_.size() >= kMaxModules || unreadable_modules_ >= kMaxUnreadableModules ||
+      metadata_bytes_ >= kMaxAllMetadata) {
+    return Fail(Errc::kLimit, "number of modules");
   }
   Result<ModuleMetadata> found = FindMetadata(name);
   if (!found) {  // the mappings may be others by now
-    AGENT_TRY(mappings_, process_.ReadMappings());
+    mappings_.clear();
     found = FindMetadata(name);
   }
   if (!found) {
-    ++unreadable_modules_;
+    if (found.error().code != Errc::kUnsupported) ++unreadable_modules_;
     modules_.emplace(name, nullptr);
     return std::unexpected(std::move(found).error());
   }
+  metadata_bytes_ += found->metadata.size();
   auto kept = std::make_unique<const ModuleMetadata>(*std::move(found));
   return modules_.emplace(name, std::move(kept)).first->second.get();
+}
+
+void MethodNames::Forget(std::uint64_t name) {
+  const auto place = modules_.find(name);
+  if (place == modules_.end()) return;
+  if (place->second != nullptr) metadata_bytes_ -= place->second->metadata.size();
+  modules_.erase(place);
 }
 
 // Whether the process has a text still where it was when it was copied.
@@ -234,7 +251,7 @@ Result<void> MethodNames::Confirm(const ModuleMetadata& module, std::string_view
   const RemoteAddress place = module.place.Plus(module.metadata.OffsetOf(text));
   AGENT_CHECK_OK(process_.memory().Read(place, std::as_writable_bytes(std::span(now))));
   if (now.back() != 0 || !now.starts_with(text)) {
-    is_stale_ = true;  // another module lies where this one was unloaded
+    stale_ = module.name;  // another module lies where this one was unloaded
     return Fail(Errc::kMalformed, "other metadata lies there by now");
   }
   return {};
@@ -244,12 +261,20 @@ Result<void> MethodNames::Confirm(const ModuleMetadata& module, std::string_view
 // same mapping, wherever that comes from (a file, a slice of a bundle, memory).
 Result<MethodNames::ModuleMetadata> MethodNames::FindMetadata(std::uint64_t name) {
   ProcessMemory& memory = process_.memory();
-  const auto mapping = std::ranges::find_if(mappings_, [&](const Mapping& one) {
+  const auto holds = [&](const Mapping& one) {
     return one.readable && one.Contains(RemoteAddress(name));
-  });
+  };
+  auto mapping = std::ranges::find_if(mappings_, holds);
+  if (mapping == mappings_.end()) {
+    AGENT_TRY(mappings_, process_.ReadMappings());
+    mapping = std::ranges::find_if(mappings_, holds);
+  }
   if (mapping == mappings_.end()) return Fail(Errc::kMalformed, "name of a module");
+  // Of what was loaded from memory as well: it is shared memory of the runtime's.
+  if (mapping->inode == 0) return Fail(Errc::kUnsupported, "module that was made at run time");
   std::vector<std::byte> bytes(kSearchStep + kSignature.size());
   std::uint64_t end = name;
+  int candidates = 0;
   const std::uint64_t lowest = std::max(mapping->start.value(), name - std::min(name, kMaxSearch));
   while (end > lowest) {
     const std::uint64_t begin = end - std::min<std::uint64_t>(end - lowest, kSearchStep);
@@ -260,19 +285,22 @@ Result<MethodNames::ModuleMetadata> MethodNames::FindMetadata(std::uint64_t name
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), size);
     for (std::size_t at = text.rfind(kSignature); at != std::string_view::npos;
          at = at == 0 ? std::string_view::npos : text.rfind(kSignature, at - 1)) {
+      if (++candidates > kMaxCandidates) return Fail(Errc::kMalformed, "no metadata");
       const RemoteAddress place(begin + at);
       std::vector<std::byte> head(
           std::min<std::uint64_t>(Metadata::kHeadBytes, mapping->end.value() - place.value()));
       AGENT_TRY(const std::size_t got, memory.ReadSome(place, head));
       const Result<std::size_t> whole = Metadata::SizeOf(std::span(head).first(got));
-      if (!whole || *whole <= name - place.value()) continue;
+      if (!whole || *whole <= name - place.value() || *whole > kMaxMetadata) continue;
       std::vector<std::byte> copy(*whole);
       if (!memory.Read(place, copy)) continue;
       Result<Metadata> metadata = Metadata::Parse(std::move(copy));
       if (!metadata) continue;
       std::string assembly(metadata->assembly_name());
-      return ModuleMetadata{
-          .place = place, .metadata = *std::move(metadata), .assembly = std::move(assembly)};
+      return ModuleMetadata{.name = name,
+                            .place = place,
+                            .metadata = *std::move(metadata),
+                            .assembly = std::move(assembly)};
     }
     end = begin;
   }

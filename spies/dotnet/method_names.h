@@ -31,6 +31,7 @@ class MethodNames {
 
  private:
   struct ModuleMetadata {
+    std::uint64_t name = 0;  // where the module's name is: its key
     RemoteAddress place;
     Metadata metadata;
     std::string assembly;
@@ -40,6 +41,7 @@ class MethodNames {
   Result<const Function*> ReadDynamic(std::uint64_t method_desc);
   Result<const ModuleMetadata*> MetadataOf(std::uint64_t module);
   Result<ModuleMetadata> FindMetadata(std::uint64_t name);
+  void Forget(std::uint64_t name);
   Result<void> Confirm(const ModuleMetadata& module, std::string_view text);
   Result<void> AddTypes(const MethodTable& table, const ModuleMetadata& module, std::uint32_t rid,
                         MethodParts& parts, int depth);
@@ -55,7 +57,11 @@ class MethodNames {
   const bool raw_;
   std::vector<Mapping> mappings_;
   std::size_t unreadable_modules_ = 0;
-  bool is_stale_ = false;  // Confirm has found other metadata
+  std::size_t metadata_bytes_ = 0;  // of all modules
+  // Of the call under way: the module for which Confirm has found other metadata, or 0; how many
+  // types may still be named.
+  std::uint64_t stale_ = 0;
+  int types_left_ = 0;
   std::unordered_map<std::uint64_t, const Function*> names_;
   // By the module's name, which lies in its metadata: a Module may give way to another one. Null:
   // has none in this form (Reflection.Emit's).

@@ -35,7 +35,9 @@ std::string VersionIn(std::string_view text) {
 
 const RuntimeLocator::FileFacts& RuntimeLocator::Inspect(TargetProcess& process,
                                                          const Mapping& mapping) {
-  if (files_.size() > kMaxFiles) files_.clear();
+  if (files_.size() > kMaxFiles) {
+    std::erase_if(files_, [](const auto& entry) { return !entry.second.file; });
+  }
   const std::pair key{mapping.device, mapping.inode};
   if (const auto known = files_.find(key); known != files_.end()) return known->second;
   Result<UniqueFd> fd = process.OpenMappedFile(mapping);

@@ -91,6 +91,12 @@ Result<UnwindInfo> UnwindInfo::Parse(std::span<const std::byte> bytes) {
     if (detail == kRsp && step.operation == Operation::kPop) {
       return Fail(Errc::kMalformed, "unwind information saves the stack pointer");
     }
+    const std::uint32_t bit = std::uint32_t{1} << step.number;
+    if (step.operation == Operation::kFromFramePointer) {
+      info.needed_ |= bit;
+    } else if (step.operation != Operation::kAdd) {
+      info.restored_ |= bit;
+    }
     info.steps_.push_back(step);
   }
   if (!reader.ok()) return Fail(Errc::kMalformed, "unwind information ends early");

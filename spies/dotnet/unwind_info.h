@@ -29,6 +29,11 @@ class UnwindInfo {
   Result<void> Undo(const ThreadSnapshot& snapshot, std::uint32_t offset,
                     Registers& registers) const;
 
+  /// Registers whose value Undo goes by, beside the stack pointer, and such as it knows afterwards
+  /// whether they were known before or not (in the body): a bit for each DWARF number.
+  [[nodiscard]] std::uint32_t needed() const { return needed_; }
+  [[nodiscard]] std::uint32_t restored() const { return restored_; }
+
  private:
   enum class Operation : std::uint8_t { kPop, kAdd, kFromFramePointer, kRestore };
   struct Step {
@@ -39,6 +44,8 @@ class UnwindInfo {
   };
 
   std::uint8_t prolog_size_ = 0;
+  std::uint32_t needed_ = 0;
+  std::uint32_t restored_ = 0;
   std::vector<Step> steps_;
 };
 

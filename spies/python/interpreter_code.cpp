@@ -8,56 +8,55 @@ namespace agent::python {
 namespace {
 
 constexpr std::string_view kEval = "_PyEval_EvalFrameDefault";
-// The interpreter by tail calls (3.14 and later): each instruction is a function.
-constexpr std::string_view kTailCall = "_TAIL_CALL_";
 
 // Python/ceval.c, pythonrun.c, Modules/main.c, Objects/call.c, typeobject.c, genobject.c,
 // methodobject.c, descrobject.c, classobject.c of CPython 3.7 to 3.15.
-constexpr std::array<std::string_view, 38> kPlumbing = {"_PyEval_",
-                                                        "PyEval_",
-                                                        "_PyFunction_",
-                                                        "function_code_fastcall",
-                                                        "call_function",
-                                                        "_Py_UnixMain",
-                                                        "PyObject_Call",
-                                                        "_PyObject_Call",
-                                                        "_PyObject_FastCall",
-                                                        "_PyObject_MakeTpCall",
-                                                        "PyObject_Vectorcall",
-                                                        "_PyObject_Vectorcall",
-                                                        "PyVectorcall_",
-                                                        "_PyVectorcall_",
-                                                        "_PyStack_",
-                                                        "_PyMethodDef_RawFastCall",
-                                                        "_PyMethodDescr_",
-                                                        "_PyCFunction_",
-                                                        "cfunction_",
-                                                        "method_vectorcall",
-                                                        "method_call",
-                                                        "slot_tp_",
-                                                        "slot_",
-                                                        "vectorcall_",
-                                                        "type_call",
-                                                        "object_vacall",
-                                                        "callmethod",
-                                                        "gen_send_ex",
-                                                        "gen_iternext",
-                                                        "run_mod",
-                                                        "run_eval_code_obj",
-                                                        "pyrun_",
-                                                        "_PyRun_",
-                                                        "PyRun_",
-                                                        "pymain_",
-                                                        "Py_RunMain",
-                                                        "Py_BytesMain",
-                                                        "Py_Main"};
+constexpr std::array<std::string_view, 38> kPlumbing = {
+    "_PyEval_",
+    "PyEval_",
+    "_PyFunction_",
+    "function_code_fastcall",
+    "call_function",
+    "_Py_UnixMain",
+    "PyObject_Call",
+    "_PyObject_Call",
+    "_PyObject_FastCall",
+    "_PyObject_MakeTpCall",
+    "PyObject_Vectorcall",
+    "_PyObject_Vectorcall",
+    "PyVectorcall_",
+    "_PyVectorcall_",
+    "_PyStack_",
+    "_PyMethodDef_RawFastCall",
+    "_PyMethodDescr_",
+    "_PyCFunction_",
+    "cfunction_",
+    "method_vectorcall",
+    "method_call",
+    "_TAIL_CALL_",  // an instruction each, below the call of kEval (3.14)
+    "slot_",
+    "vectorcall_",
+    "type_call",
+    "object_vacall",
+    "callmethod",
+    "gen_send_ex",
+    "gen_iternext",
+    "run_mod",
+    "run_eval_code_obj",
+    "pyrun_",
+    "_PyRun_",
+    "PyRun_",
+    "pymain_",
+    "Py_RunMain",
+    "Py_BytesMain",
+    "Py_Main"};
 
 }  // namespace
 
 NativeKind KindOf(std::string_view function) {
-  if (function.starts_with(kEval) || function.starts_with(kTailCall)) {
-    const char next = function.size() > kEval.size() ? function[kEval.size()] : '.';
-    if (function.starts_with(kTailCall) || next == '.') return NativeKind::kEval;
+  if (function.starts_with(kEval)) {
+    const std::string_view rest = function.substr(kEval.size());
+    if (rest.empty() || rest.front() == '.') return NativeKind::kEval;
   }
   const bool is_plumbing = std::ranges::any_of(
       kPlumbing, [&](std::string_view start) { return function.starts_with(start); });

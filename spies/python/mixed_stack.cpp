@@ -19,7 +19,8 @@ MixedStack MixStacks(std::span<const Frame> native, std::span<const NativeKind> 
   };
   if (evals != groups && evals != groups + 1) {
     mixed.is_matched = false;
-    std::size_t i = 0;
+    // Without any call of the interpreter it cannot be told which of them are the leaf's.
+    std::size_t i = evals == 0 && !python.empty() ? native.size() : 0;
     for (; i < native.size() && kinds[i] != NativeKind::kEval; ++i) add_native(i);
     if (!stack.empty() && !python.empty()) stack.push_back({.function = unmatched});
     std::ranges::for_each(python, add_python);

@@ -25,7 +25,8 @@ struct MixedStack {
 };
 
 /// Puts Python frames in the place of the native frames of the interpreter that run them, and
-/// leaves out its plumbing. All leaf first. `kind_of` tells of each native frame what it is.
+/// leaves out its plumbing. All leaf first. `kinds` tells of each native frame what it
+/// is.
 [[nodiscard]] MixedStack MixStacks(std::span<const Frame> native, std::span<const NativeKind> kinds,
                                    std::span<const PythonFrame> python, const Function* unmatched);
 

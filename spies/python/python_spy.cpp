@@ -26,13 +26,13 @@ namespace agent::python {
 struct NativeSide {
   unwind::Unwinder unwinder;
   const Module* interpreter;  // the file that holds it
-  const InterpreterCode& code;
+  std::shared_ptr<const InterpreterCode> code;
   const Function* unmatched;
   const Function* cut;
   const Function* incomplete;
 
   [[nodiscard]] NativeKind KindOf(const Frame& frame) const {
-    return frame.module == interpreter ? code.At(ElfAddress{frame.address}) : NativeKind::kOther;
+    return frame.module == interpreter ? code->At(ElfAddress{frame.address}) : NativeKind::kOther;
   }
 };
 
@@ -84,10 +84,13 @@ class PythonSpy final : public Spy {
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   Result<void> Start() { return threads_.Refresh(); }
 
-  [[nodiscard]] bool NeedsStop() const override { return layout_.frame.is_linked; }
+  [[nodiscard]] bool NeedsStop() const override {
+    return layout_.frame.is_linked || native_ != nullptr;
+  }
   bool PrepareStop(InnerTid tid) override {
     std::vector<ThreadState>* states = threads_.Find(tid);
     if (states == nullptr) return native_ != nullptr;
+    if (!layout_.frame.is_linked) return true;
     for (ThreadState& state : *states) {
       if (!state.known.empty()) continue;
       // Its frames may change meanwhile: good enough to know where to look.
@@ -123,7 +126,8 @@ class PythonSpy final : public Spy {
   [[nodiscard]] bool WantsSnapshots() const override { return native_ != nullptr; }
   void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override {
     auto part = std::make_shared<PythonPart>();
-    part->outcome = ReadStack(tid);
+    part->outcome = TryReadStack(tid);
+    if (moved_) part->outcome = StackOutcome::kTorn;  // PrepareStop finds what it has now
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     part->frames.swap(frames_);
     part->gc_at = gc_at_;
@@ -152,7 +156,10 @@ class PythonSpy final : public Spy {
     for (const Frame& frame : native) kinds.push_back(native_->KindOf(frame));
     MixedStack mixed = MixStacks(native, kinds, part.named, native_->unmatched);
     stack = std::move(mixed.stack);
-    if (walk.end == unwind::WalkEnd::kRoot) return part.outcome;
+    if (walk.end == unwind::WalkEnd::kRoot) {
+      const bool is_native = part.outcome == StackOutcome::kNoFrames && !stack.empty();
+      return is_native ? StackOutcome::kStack : part.outcome;
+    }
     const bool was_cut =
         walk.end == unwind::WalkEnd::kTruncated || walk.end == unwind::WalkEnd::kTooDeep;
     // The Python stack is whole all the same.
@@ -220,8 +227,7 @@ class PythonSpy final : public Spy {
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
-    std::vector<ThreadState>* states =
-        layout_.frame.is_linked ? threads_.Known(tid) : threads_.Find(tid);
+    std::vector<ThreadState>* states = NeedsStop() ? threads_.Known(tid) : threads_.Find(tid);
     const StackOutcome nothing = gil_only_ ? StackOutcome::kWithoutGil : StackOutcome::kNoFrames;
     if (states == nullptr) return nothing;
     bool holds_gil = false;
@@ -348,12 +354,16 @@ std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& proc
                                                              const RuntimeLocation& location) {
   if (native_files_ == nullptr) return nullptr;
   const Result<unwind::CodeFile*> file = native_files_->OfMapping(process, location.code);
-  const InterpreterCode& code = locator_.CodeOf(location);
-  if (!file || !code.has_eval()) return nullptr;
-  return std::make_unique<NativeSide>(unwind::Unwinder(process, *native_files_), &(*file)->module(),
-                                      code, functions_.Marker("[native callers not matched]"),
-                                      functions_.Marker("[stack cut]"),
-                                      functions_.Marker("[callers unknown]"));
+  std::shared_ptr<const InterpreterCode> code = locator_.CodeOf(location);
+  if (!file || !code->has_eval()) {
+    LogWarn("native frames of process {} are not shown: the interpreter's symbols are not known",
+            static_cast<pid_t>(process.pid()));
+    return nullptr;
+  }
+  return std::make_unique<NativeSide>(
+      unwind::Unwinder(process, *native_files_), &(*file)->module(), std::move(code),
+      functions_.Marker("[native callers not matched]"), functions_.Marker("[stack cut]"),
+      functions_.Marker("[callers unknown]"));
 }
 
 std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProcess& process) {

@@ -45,7 +45,9 @@ Version VersionBySymbols(const ElfFile& file) {
 
 const RuntimeLocator::FileFacts& RuntimeLocator::Inspect(TargetProcess& process,
                                                          const Mapping& mapping) {
-  if (files_.size() > kMaxFiles) files_.clear();
+  if (files_.size() > kMaxFiles) {
+    std::erase_if(files_, [](const auto& entry) { return !entry.second.file; });
+  }
   const std::pair key{mapping.device, mapping.inode};
   if (const auto known = files_.find(key); known != files_.end()) return known->second;
   Result<UniqueFd> fd = process.OpenMappedFile(mapping);
@@ -102,10 +104,13 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
   return std::nullopt;
 }
 
-const InterpreterCode& RuntimeLocator::CodeOf(const RuntimeLocation& location) {
+std::shared_ptr<const InterpreterCode> RuntimeLocator::CodeOf(const RuntimeLocation& location) {
   FileFacts& facts = files_[{location.code.device, location.code.inode}];
-  if (!facts.code) facts.code = facts.file ? InterpreterCode(*facts.file) : InterpreterCode();
-  return *facts.code;
+  if (facts.code == nullptr) {
+    facts.code = facts.file ? std::make_shared<const InterpreterCode>(*facts.file)
+                            : std::make_shared<const InterpreterCode>();
+  }
+  return facts.code;
 }
 
 }  // namespace agent::python

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -35,8 +36,8 @@ class RuntimeLocator {
  public:
   /// Nothing when no mapped file holds a runtime.
   Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
-  /// The functions of a file that Locate has found. Lives as long as this.
-  const InterpreterCode& CodeOf(const RuntimeLocation& location);
+  /// The functions of the file that holds the runtime.
+  std::shared_ptr<const InterpreterCode> CodeOf(const RuntimeLocation& location);
 
  private:
   /// What one file holds; no `file`: it is not Python.
@@ -48,7 +49,7 @@ class RuntimeLocator {
     Version before_311;
     std::optional<ElfRange> variables;
     std::optional<ElfFile> file;  ///< Kept open for its segments.
-    std::optional<InterpreterCode> code;
+    std::shared_ptr<const InterpreterCode> code;
   };
   const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
 

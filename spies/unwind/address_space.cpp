@@ -11,8 +11,6 @@ namespace {
 // Reading and comparing the mappings may cost this share of the time at most, whatever a program
 // does (a JIT compiler maps new code all the time).
 constexpr int kCostFactor = 50;
-// And this one what was not there before, which is looked into.
-constexpr int kCostFactorOfNew = 5;
 constexpr std::chrono::milliseconds kShortestPause{1};
 
 bool IsSameFile(const Mapping& a, const Mapping& b) {
@@ -58,7 +56,6 @@ bool AddressSpace::Refresh(MonotonicTime now) {
     places.push_back(i);
   }
   last_read_ = now;
-  const Nanoseconds reading = clock.Now() - begin;
   bool changed = false;
   if (generation_ == 0 || !std::ranges::equal(executable, mappings_, IsSame)) {
     std::vector<CodeRegion> regions;
@@ -79,9 +76,7 @@ bool AddressSpace::Refresh(MonotonicTime now) {
     ++generation_;
     changed = true;
   }
-  const Nanoseconds looking = clock.Now() - begin - reading;
-  pause_ =
-      std::max<Nanoseconds>(kShortestPause, reading * kCostFactor + looking * kCostFactorOfNew);
+  pause_ = std::max<Nanoseconds>(kShortestPause, (clock.Now() - begin) * kCostFactor);
   return changed;
 }
 

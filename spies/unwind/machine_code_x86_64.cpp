@@ -66,12 +66,15 @@ bool IsFirstOfChild(std::span<const std::byte> before, const Registers& register
   constexpr std::array<std::uint8_t, 5> kCode = {0x0f, 0x05, 0x48, 0x85, 0xc0};
   constexpr std::size_t kSyscall = 2;
   constexpr std::size_t kJump = 2;
+  constexpr std::uint8_t kJumpIfLess = 0x7c;
   constexpr std::size_t kRax = 0;
   if (registers.values[kRax] != 0) return false;
   for (const std::size_t size : {kSyscall, kCode.size(), kCode.size() + kJump}) {
     if (before.size() < size) break;
+    const auto code = before.last(size);
     const auto wanted = std::span(kCode).first(std::min(size, kCode.size()));
-    if (StartsWith(before.last(size), wanted)) return true;
+    const bool has_jump = size <= kCode.size() || At(code, kCode.size()) == kJumpIfLess;
+    if (StartsWith(code, wanted) && has_jump) return true;
   }
   return false;
 }

@@ -38,6 +38,7 @@ class RepeatedProcess final : public TargetProcess {
   Result<std::vector<Mapping>> ReadMappings() override {
     Mapping all{.start = RemoteAddress(0), .end = RemoteAddress(1u << 20), .path = {}};
     all.readable = true;
+    all.inode = 1;  // as metadata's mapping has
     return std::vector<Mapping>{all};
   }
   Result<UniqueFd> OpenMappedFile(const Mapping&) override {

@@ -100,7 +100,7 @@ TEST_CASE("Interpreter code: kinds of functions") {
   CHECK(KindOf("_PyEval_EvalFrameDefault") == kEval);
   CHECK(KindOf("_PyEval_EvalFrameDefault.cold") == kEval);
   CHECK(KindOf("_PyEval_EvalFrameDefault.cold.123") == kEval);
-  CHECK(KindOf("_TAIL_CALL_LOAD_FAST.llvm.123") == kEval);
+  CHECK(KindOf("_TAIL_CALL_LOAD_FAST.llvm.123") == kPlumbing);
   CHECK(KindOf("_PyEval_EvalFrameDefaultly") == kPlumbing);
   CHECK(KindOf("_PyFunction_Vectorcall") == kPlumbing);
   CHECK(KindOf("pymain_run_file") == kPlumbing);
