@@ -7,6 +7,17 @@ import agent_runs
 from agent_runs import Run
 
 SECONDS = 4
+# A thread that has never run Python, one that has, and the main thread: all of them asleep.
+SLEEPERS = """
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+thread = ctypes.c_ulong()
+libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.pause, ctypes.c_void_p), None)
+def sleeper():
+    time.sleep(100)
+threading.Thread(target=sleeper, daemon=True).start()
+time.sleep(2)
+"""
 RATE = 1000
 
 
@@ -54,6 +65,24 @@ class Native(unittest.TestCase):
         self.assertGreater(sorting, 0)
         self.assertGreater(in_zlib / compressing, 0.8)
         self.assertEqual(sorted(wrong)[:5], [])
+
+    def check_sleepers(self, name):
+        run = Run([agent_runs.interpreter(name), "-c", SLEEPERS], ["--wall", "--native"])
+        self.assertEqual(run.status, 0, run.stderr)
+        asleep = {"sleeper": 0, "pause [syscall]": 0}
+        for sample in run.profile.samples:
+            names = [frame[0] for frame in sample["stack"]]
+            for name in asleep:
+                asleep[name] += sample["values"]["wall"] if name in names else 0
+        print(f"  wall time asleep: {asleep}")
+        for name, time in asleep.items():
+            self.assertGreater(time, 1.5e9, name)
+
+    def test_sleepers_39(self):
+        self.check_sleepers("3.9")
+
+    def test_sleepers_312(self):
+        self.check_sleepers("3.12")
 
     def test_37(self):
         self.check("3.7")
