@@ -27,16 +27,6 @@ bool HasSymtab(const ElfFile& file) {
   });
 }
 
-// Where the methods of a NativeAOT program are.
-std::optional<CodeRanges> ManagedCodeOf(const ElfFile& file) {
-  const std::vector<SectionHeader> headers = ReadSectionHeaders(file);
-  const SectionHeader* section = FindSectionHeader(headers, "__managedcode");
-  if (section == nullptr || section->size > ~std::uint64_t{0} - section->address) {
-    return std::nullopt;
-  }
-  return CodeRanges({{section->address, section->address + section->size}});
-}
-
 // Brings a debug file; null when it is not here.
 using Fetch = std::function<std::shared_ptr<const ElfFile>(const std::string& build_id)>;
 
@@ -68,7 +58,7 @@ ModuleNames::ModuleNames(const ElfSource& elf, const std::string& path, const Un
     if (found == nullptr) awaited_.push_back(build_id);
     return found;
   };
-  aot_code_ = ManagedCodeOf(*main.elf);
+  aot_code_ = main.elf->FindSection("__managedcode").value_or(ElfRange{});
   aot_assembly_ = AotAssemblyOf(path);
   auto go = GoNames::Open(*main.elf);
   std::optional<DebugFile> debug;
@@ -129,7 +119,7 @@ std::vector<NamedLevel> ModuleNames::Find(ElfAddress address) {
 }
 
 void ModuleNames::AddReadable(ElfAddress address, NamedLevel& level) const {
-  if (!aot_code_ || !aot_code_->Contains(static_cast<std::uint64_t>(address))) return;
+  if (!aot_code_.Contains(address)) return;
   level.readable = AotMethodName(level.name, level.aot, aot_assembly_);
 }
 

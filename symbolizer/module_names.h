@@ -40,7 +40,7 @@ class ModuleNames {
   bool stripped_ = true;
   std::vector<std::string> awaited_;
   /// Of a NativeAOT program: where its methods are, and its assembly.
-  std::optional<CodeRanges> aot_code_;
+  ElfRange aot_code_;
   std::string aot_assembly_;
   /// Asked in this order; a later one fills in a name that an earlier one lacks.
   std::vector<std::unique_ptr<NameSource>> sources_;

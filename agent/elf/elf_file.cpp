@@ -21,21 +21,26 @@ constexpr std::size_t kMaxName = 4096;
 constexpr std::size_t kMaxDynamic = 64u << 10;  // bytes
 constexpr std::uint64_t kMaxDecompressed = 1u << 30;
 
-std::optional<ElfRange> FindSymbolIn(Elf* elf, Elf_Scn* section, const GElf_Shdr& header,
-                                     std::string_view name) {
-  if (header.sh_entsize == 0) return std::nullopt;
-  Elf_Data* data = ::elf_getdata(section, nullptr);
-  if (data == nullptr) return std::nullopt;
-  const auto count = static_cast<int>(data->d_size / header.sh_entsize);
-  for (int i = 0; i < count; ++i) {
+// Calls `visit(name, symbol)` for each defined symbol of the first table of a type, until it
+// returns true. False: there is no such table. There is one of each (ELF specification,
+// "Sections"); a hostile file has many.
+template <typename Visit>
+bool VisitSymbols(Elf* elf, GElf_Word type, Visit visit) {
+  Elf_Scn* section = nullptr;
+  while ((section = ::elf_nextscn(elf, section)) != nullptr) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(section, &header) == nullptr || header.sh_type != type) continue;
+    Elf_Data* data = header.sh_entsize == 0 ? nullptr : ::elf_getdata(section, nullptr);
+    if (data == nullptr) return false;
+    const auto count = static_cast<int>(data->d_size / header.sh_entsize);
     GElf_Sym symbol;
-    if (::gelf_getsym(data, i, &symbol) == nullptr) break;
-    if (symbol.st_shndx == SHN_UNDEF) continue;
-    if (ElfString(elf, header.sh_link, symbol.st_name, kMaxName) == name) {
-      return ElfRange{ElfAddress{symbol.st_value}, symbol.st_size};
+    for (int i = 0; i < count && ::gelf_getsym(data, i, &symbol) != nullptr; ++i) {
+      if (symbol.st_shndx == SHN_UNDEF) continue;
+      if (visit(ElfString(elf, header.sh_link, symbol.st_name, kMaxName), symbol)) break;
     }
+    return true;
   }
-  return std::nullopt;
+  return false;
 }
 
 ElfSegment SegmentOf(const GElf_Phdr& header) {
@@ -122,37 +127,25 @@ Result<ElfFile> ElfFile::Make(UniqueFd file, std::shared_ptr<const std::vector<s
 }
 
 std::optional<ElfRange> ElfFile::FindSymbol(std::string_view name) const {
-  for (const GElf_Word wanted : {SHT_DYNSYM, SHT_SYMTAB}) {
-    Elf_Scn* section = nullptr;
-    while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
-      GElf_Shdr header;
-      if (::gelf_getshdr(section, &header) == nullptr || header.sh_type != wanted) continue;
-      if (auto range = FindSymbolIn(elf_.get(), section, header, name)) return range;
-      break;  // There is one of each (ELF specification, "Sections"); a hostile file has many.
-    }
-  }
-  return std::nullopt;
+  std::optional<ElfRange> found;
+  const auto look = [&](std::string_view one, const GElf_Sym& symbol) {
+    if (one == name) found = {ElfAddress{symbol.st_value}, symbol.st_size};
+    return found.has_value();
+  };
+  VisitSymbols(elf_.get(), SHT_DYNSYM, look);
+  if (!found) VisitSymbols(elf_.get(), SHT_SYMTAB, look);
+  return found;
 }
 
 void ElfFile::VisitFunctions(
     const std::function<void(std::string_view name, const ElfRange& range)>& visit) const {
-  for (const GElf_Word wanted : {SHT_SYMTAB, SHT_DYNSYM}) {
-    Elf_Scn* section = nullptr;
-    while ((section = ::elf_nextscn(elf_.get(), section)) != nullptr) {
-      GElf_Shdr header;
-      if (::gelf_getshdr(section, &header) == nullptr || header.sh_type != wanted) continue;
-      Elf_Data* data = header.sh_entsize == 0 ? nullptr : ::elf_getdata(section, nullptr);
-      if (data == nullptr) break;
-      const auto count = static_cast<int>(data->d_size / header.sh_entsize);
-      GElf_Sym symbol;
-      for (int i = 0; i < count && ::gelf_getsym(data, i, &symbol) != nullptr; ++i) {
-        if (symbol.st_shndx == SHN_UNDEF || GELF_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
-        visit(ElfString(elf_.get(), header.sh_link, symbol.st_name, kMaxName),
-              {ElfAddress{symbol.st_value}, symbol.st_size});
-      }
-      return;
+  const auto look = [&](std::string_view name, const GElf_Sym& symbol) {
+    if (GELF_ST_TYPE(symbol.st_info) == STT_FUNC) {
+      visit(name, {ElfAddress{symbol.st_value}, symbol.st_size});
     }
-  }
+    return false;
+  };
+  if (!VisitSymbols(elf_.get(), SHT_SYMTAB, look)) VisitSymbols(elf_.get(), SHT_DYNSYM, look);
 }
 
 std::optional<ElfRange> ElfFile::FindSection(std::string_view name) const {

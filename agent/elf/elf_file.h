@@ -48,6 +48,9 @@ struct ElfSection {
 struct ElfRange {
   ElfAddress address{};
   std::uint64_t size = 0;
+  [[nodiscard]] bool Contains(ElfAddress one) const {
+    return static_cast<std::uint64_t>(one) - static_cast<std::uint64_t>(address) < size;
+  }
 };
 
 /// The string at `offset` of section `section`, cut at `max` bytes; empty when there is none. Takes

@@ -57,7 +57,7 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
     return Refuse(Refusal::Kind::kUnsupported,
                   fmt::format("{} is read on x86-64 only, so far", name));
   }
-  const Layout* const layout = LayoutOf(runtime.major);
+  const Layout* const layout = LayoutOf(runtime.Major());
   if (layout == nullptr) {
     return Refuse(Refusal::Kind::kUnsupported,
                   fmt::format("this agent reads .NET 8 to 10, not {}; --dotnet-perfmap gives its "
@@ -66,7 +66,6 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
   }
   const auto ranges = process.memory().ReadValue<std::uint64_t>(runtime.dac_table);
   if (!ranges) return Refuse(ranges.error());
-
   if (*ranges == 0) return Refuse(Refusal::Kind::kNotYet, "the runtime has not started");
   auto frames = std::make_unique<ManagedFrames>(process, *layout, RemoteAddress(*ranges),
                                                 functions_, raw_names_);

@@ -27,7 +27,7 @@ class DotnetSpyFactory final : public SpyFactory {
 
   unwind::CodeFiles& files_;
   FunctionTable& functions_;
-  unwind::SnapshotSpy::Markers markers_;
+  unwind::Markers markers_;
   const bool raw_names_;
   RuntimeLocator locator_;
   std::map<Pid, MonotonicTime> waiting_;  // for a runtime that is not ready: since when

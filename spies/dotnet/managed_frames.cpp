@@ -4,7 +4,6 @@
 #include <array>
 #include <span>
 
-#include "spies/dotnet/unwind_info.h"
 #include "spies/unwind/dotnet_epilog.h"
 
 namespace agent::dotnet {

@@ -2,26 +2,24 @@
 // Finding CoreCLR in a process: by its exports, never by file name.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 
 #include "agent/base/error.h"
 #include "agent/elf/elf_file.h"
 #include "agent/process/target_process.h"
+#include "spies/mapped_files.h"
 
 namespace agent::dotnet {
 
 struct RuntimeLocation {
   RemoteAddress dac_table;  ///< g_dacTable: pointers to the runtime's global variables.
-  unsigned major = 0;       ///< 0: the runtime does not tell.
-  std::string version;      ///< "10.0"; as the runtime has it, may be "".
+  std::string version;      ///< "10.0"; "": the runtime does not tell.
+
+  [[nodiscard]] unsigned Major() const;  ///< 0: the runtime does not tell.
 };
 
-/// What a file holds is remembered by device and inode, so that the processes of one image share
-/// the work.
 class RuntimeLocator {
  public:
   /// Nothing when no mapped file holds a runtime.
@@ -30,13 +28,12 @@ class RuntimeLocator {
  private:
   struct FileFacts {
     ElfAddress dac_table{};
-    unsigned major = 0;
     std::string version;
-    std::optional<ElfFile> file;  ///< Kept open for its segments; none: no runtime.
+    std::optional<ElfFile> file;
   };
-  const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
+  static void Inspect(ElfFile file, FileFacts& facts);
 
-  std::map<std::pair<std::uint64_t, std::uint64_t>, FileFacts> files_;
+  MappedFiles<FileFacts> files_{"dotnet"};
 };
 
 /// The version in a text such as "@(#)Version 10.0.1226.42308 @Commit: ...", as "10.0"; "" when it

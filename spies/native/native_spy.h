@@ -20,7 +20,7 @@ class NativeSpyFactory final : public SpyFactory {
 
  private:
   unwind::CodeFiles& files_;
-  unwind::SnapshotSpy::Markers markers_;
+  unwind::Markers markers_;
 };
 
 }  // namespace agent::native

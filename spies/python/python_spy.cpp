@@ -18,6 +18,7 @@
 #include "spies/python/stack_reader.h"
 #include "spies/python/thread_states.h"
 #include "spies/python/version_text.h"
+#include "spies/unwind/snapshot_spy.h"
 #include "spies/unwind/unwinder.h"
 
 namespace agent::python {
@@ -28,8 +29,7 @@ struct NativeSide {
   const Module* interpreter;  // the file that holds it
   std::shared_ptr<const InterpreterCode> code;
   const Function* unmatched;
-  const Function* cut;
-  const Function* incomplete;
+  unwind::Markers markers;
 
   [[nodiscard]] NativeKind KindOf(const Frame& frame) const {
     return frame.module == interpreter ? code->At(ElfAddress{frame.address}) : NativeKind::kOther;
@@ -56,12 +56,17 @@ void LeaveOutMachinery(Stack& stack) {
   if (!std::ranges::all_of(stack, IsMachinery)) std::erase_if(stack, IsMachinery);
 }
 
+// A stack as it was read.
+struct Reading {
+  std::vector<RawFrame> frames;
+  std::optional<std::size_t> gc_at;  // index in them (ThreadState::gc_at)
+  bool gc_is_doubtful = false;       // it may be a finalizer that runs
+};
+
 // The Python stack of a snapshot: as it was read while the thread stood still, then named.
 struct PythonPart final : SnapshotPart {
   StackOutcome outcome = StackOutcome::kNoFrames;
-  std::vector<RawFrame> frames;
-  std::optional<std::size_t> gc_at;
-  bool gc_is_doubtful = false;
+  Reading reading;
   bool is_named = false;
   std::vector<PythonFrame> named;
 };
@@ -94,8 +99,8 @@ class PythonSpy final : public Spy {
     for (ThreadState& state : *states) {
       if (!state.known.empty()) continue;
       // Its frames may change meanwhile: good enough to know where to look.
-      frames_.clear();
-      static_cast<void>(linked_reader_.Read(state, tid, frames_));
+      reading_.frames.clear();
+      static_cast<void>(linked_reader_.Read(state, tid, reading_.frames));
       linked_reader_.Learn(state);
     }
     return true;
@@ -113,9 +118,11 @@ class PythonSpy final : public Spy {
 
   StackOutcome NameFrames(Stack& stack) override {
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
-    const Result<void> named = codes_.Name(frames_, stack);
+    const Result<void> named = codes_.Name(reading_.frames, stack);
     if (named) {
-      ShowCollector(stack);
+      if (const auto at = CollectorAt(reading_, stack)) {
+        stack.insert(stack.begin() + *at, {.function = gc_});
+      }
       LeaveOutMachinery(stack);
       return StackOutcome::kStack;
     }
@@ -129,9 +136,7 @@ class PythonSpy final : public Spy {
     part->outcome = TryReadStack(tid);
     if (moved_) part->outcome = StackOutcome::kTorn;  // PrepareStop finds what it has now
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
-    part->frames.swap(frames_);
-    part->gc_at = gc_at_;
-    part->gc_is_doubtful = gc_is_doubtful_;
+    part->reading = std::move(reading_);
     snapshot.part = std::move(part);
     native_->unwinder.CopyMore(snapshot);
   }
@@ -149,25 +154,21 @@ class PythonSpy final : public Spy {
     if (!has_stack) return part.outcome;
     Stack native;
     const unwind::WalkResult walk = native_->unwinder.Walk(snapshot, now, native);
-    if (walk.end == unwind::WalkEnd::kNotReady) return StackOutcome::kNotReady;
+    const StackOutcome native_outcome = unwind::OutcomeOf(walk.end);
+    if (native_outcome == StackOutcome::kNotReady) return native_outcome;
     extent = {.end = walk.stack_end, .changed_stack = walk.changed_stack};
     std::vector<NativeKind> kinds;
     kinds.reserve(native.size());
     for (const Frame& frame : native) kinds.push_back(native_->KindOf(frame));
     MixedStack mixed = MixStacks(native, kinds, part.named, native_->unmatched);
     stack = std::move(mixed.stack);
-    if (walk.end == unwind::WalkEnd::kRoot) {
+    if (native_outcome == StackOutcome::kStack) {
       const bool is_native = part.outcome == StackOutcome::kNoFrames && !stack.empty();
       return is_native ? StackOutcome::kStack : part.outcome;
     }
-    const bool was_cut =
-        walk.end == unwind::WalkEnd::kTruncated || walk.end == unwind::WalkEnd::kTooDeep;
-    // The Python stack is whole all the same.
-    if (!mixed.is_matched && !part.named.empty()) {
-      return was_cut ? StackOutcome::kTruncated : StackOutcome::kIncomplete;
-    }
-    stack.push_back({.function = was_cut ? native_->cut : native_->incomplete});
-    return was_cut ? StackOutcome::kTruncated : StackOutcome::kIncomplete;
+    // Where they do not match, the Python stack is whole all the same.
+    if (mixed.is_matched || part.named.empty()) native_->markers.AddTo(stack, native_outcome);
+    return native_outcome;
   }
 
  private:
@@ -175,7 +176,7 @@ class PythonSpy final : public Spy {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
     Stack names;
-    if (const Result<void> named = codes_.Name(part.frames, names); !named) {
+    if (const Result<void> named = codes_.Name(part.reading.frames, names); !named) {
       const bool is_gone = named.error().code == Errc::kGone;
       part.outcome = is_gone ? StackOutcome::kGone : StackOutcome::kUnreadable;
       return;
@@ -183,47 +184,44 @@ class PythonSpy final : public Spy {
     const bool all_machinery = std::ranges::all_of(names, IsMachinery);
     for (std::size_t i = 0; i < names.size(); ++i) {
       part.named.push_back({.frame = names[i],
-                            .is_entry = part.frames[i].is_entry,
+                            .is_entry = part.reading.frames[i].is_entry,
                             .is_hidden = !all_machinery && IsMachinery(names[i])});
     }
-    gc_at_ = part.gc_at;
-    gc_is_doubtful_ = part.gc_is_doubtful;
-    const std::size_t before = names.size();
-    ShowCollector(names);
-    if (names.size() != before) {
-      part.named.insert(part.named.begin() + static_cast<std::ptrdiff_t>(*gc_at_),
-                        {.frame = {.function = gc_}});
+    if (const auto at = CollectorAt(part.reading, names)) {
+      part.named.insert(part.named.begin() + *at, {.frame = {.function = gc_}});
     }
   }
 
   // Where the collection began is told since 3.15 only. Before, a finalizer, or a function of
   // gc.callbacks, that the collector runs looks as if it had been interrupted by it. It is not when
   // nothing on the stack was entered from C but its root; else then nothing is shown.
-  void ShowCollector(Stack& stack) const {
-    if (!gc_at_) return;
-    const auto place = stack.begin() + static_cast<std::ptrdiff_t>(*gc_at_);
-    if (gc_is_doubtful_ && std::any_of(place, stack.end(), IsFinalizer)) return;
-    stack.insert(place, {.function = gc_});
+  static std::optional<std::ptrdiff_t> CollectorAt(const Reading& reading, const Stack& stack) {
+    if (!reading.gc_at) return std::nullopt;
+    const auto at = static_cast<std::ptrdiff_t>(*reading.gc_at);
+    const auto place = stack.begin() + at;
+    if (reading.gc_is_doubtful && std::any_of(place, stack.end(), IsFinalizer)) return std::nullopt;
+    return at;
   }
   void NoteCollector(const ThreadState& state) {
     watch_.See(state.places, state.activity);
     if (!state.gc_at) return;
     const bool is_told = layout_.gc.interpreter_frame != 0;
-    gc_is_doubtful_ = !is_told && state.entries != 1;
-    if (gc_is_doubtful_ && state.activity.callbacks != 0) return;
-    if (is_told || watch_.HolderCollects(state.places, state.activity)) gc_at_ = state.gc_at;
+    reading_.gc_is_doubtful = !is_told && state.entries != 1;
+    if (reading_.gc_is_doubtful && state.activity.callbacks != 0) return;
+    if (is_told || watch_.HolderCollects(state.places, state.activity))
+      reading_.gc_at = state.gc_at;
   }
 
   ReadOutcome Read(ThreadState& state, InnerTid tid) {
-    if (!layout_.frame.is_linked) return reader_.Read(state, tid, frames_);
+    if (!layout_.frame.is_linked) return reader_.Read(state, tid, reading_.frames);
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
     learn_from_ = &state;
-    return linked_reader_.Read(state, tid, frames_);
+    return linked_reader_.Read(state, tid, reading_.frames);
   }
 
   StackOutcome TryReadStack(InnerTid tid) {
-    frames_.clear();
-    gc_at_.reset();
+    reading_.frames.clear();
+    reading_.gc_at.reset();
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
@@ -254,7 +252,7 @@ class PythonSpy final : public Spy {
       holds_gil |= state.activity.HoldsGil(state.address);
     }
     if (gil_only_ && !holds_gil) return StackOutcome::kWithoutGil;
-    if (frames_.empty()) return StackOutcome::kNoFrames;
+    if (reading_.frames.empty()) return StackOutcome::kNoFrames;
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
 
@@ -270,9 +268,7 @@ class PythonSpy final : public Spy {
   CodeCache codes_;
   const Function* gc_;
   CollectorWatch watch_;
-  std::vector<RawFrame> frames_;      // of the last ReadStack
-  std::optional<std::size_t> gc_at_;  // index in them (ThreadState::gc_at)
-  bool gc_is_doubtful_ = false;       // it may be a finalizer that runs
+  Reading reading_;  // of the last ReadStack
   bool moved_ = false;
 };
 
@@ -354,7 +350,7 @@ std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& proc
                                                              const RuntimeLocation& location) {
   if (native_files_ == nullptr) return nullptr;
   const Result<unwind::CodeFile*> file = native_files_->OfMapping(process, location.code);
-  std::shared_ptr<const InterpreterCode> code = locator_.CodeOf(location);
+  std::shared_ptr<const InterpreterCode> code = locator_.CodeOf(process, location);
   if (!file || !code->has_eval()) {
     LogWarn("native frames of process {} are not shown: the interpreter's symbols are not known",
             static_cast<pid_t>(process.pid()));
@@ -362,8 +358,7 @@ std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& proc
   }
   return std::make_unique<NativeSide>(
       unwind::Unwinder(process, *native_files_), &(*file)->module(), std::move(code),
-      functions_.Marker("[native callers not matched]"), functions_.Marker("[stack cut]"),
-      functions_.Marker("[callers unknown]"));
+      functions_.Marker("[native callers not matched]"), unwind::Markers(functions_));
 }
 
 std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProcess& process) {

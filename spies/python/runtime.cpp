@@ -5,13 +5,8 @@
 #include <array>
 #include <string_view>
 
-#include "agent/base/log.h"
-
 namespace agent::python {
 namespace {
-
-// Bounds what a program that maps ever new files makes us keep.
-constexpr std::size_t kMaxFiles = 4096;
 
 std::optional<ElfAddress> AddressOfSymbol(const ElfFile& file, std::string_view name) {
   const std::optional<ElfRange> range = file.FindSymbol(name);
@@ -43,48 +38,31 @@ Version VersionBySymbols(const ElfFile& file) {
 
 }  // namespace
 
-const RuntimeLocator::FileFacts& RuntimeLocator::Inspect(TargetProcess& process,
-                                                         const Mapping& mapping) {
-  if (files_.size() > kMaxFiles) {
-    std::erase_if(files_, [](const auto& entry) { return !entry.second.file; });
-  }
-  const std::pair key{mapping.device, mapping.inode};
-  if (const auto known = files_.find(key); known != files_.end()) return known->second;
-  Result<UniqueFd> fd = process.OpenMappedFile(mapping);
-  if (!fd) {  // may succeed for the next process: not remembered
-    static const FileFacts kNoFacts;
-    LogDebug("python: {} is passed over: {}", mapping.path, fd.error().Message());
-    return kNoFacts;
-  }
-  FileFacts& facts = files_[key];
-  Result<ElfFile> file = ElfFile::Open(*std::move(fd));
-  if (!file) return facts;
-  facts.runtime = AddressOfSymbol(*file, "_PyRuntime");
+void RuntimeLocator::Inspect(ElfFile file, FileFacts& facts) {
+  facts.runtime = AddressOfSymbol(file, "_PyRuntime");
   if (!facts.runtime) {  // stripped; the section is there since 3.10
-    if (const auto section = file->FindSection(".PyRuntime")) facts.runtime = section->address;
+    if (const auto section = file.FindSection(".PyRuntime")) facts.runtime = section->address;
   }
   // Before 3.7 there was none, but this.
-  if (!facts.runtime && !file->FindSymbol("_PyThreadState_Current")) return facts;
-  facts.version = AddressOfSymbol(*file, "Py_Version");
-  facts.code_type = AddressOfSymbol(*file, "PyCode_Type");
-  facts.frame_type = AddressOfSymbol(*file, "PyFrame_Type");
-  if (!facts.version) facts.before_311 = VersionBySymbols(*file);
-  facts.variables = file->FindSection(".bss");
-  facts.file = *std::move(file);
-  return facts;
+  if (!facts.runtime && !file.FindSymbol("_PyThreadState_Current")) return;
+  facts.version = AddressOfSymbol(file, "Py_Version");
+  facts.code_type = AddressOfSymbol(file, "PyCode_Type");
+  facts.frame_type = AddressOfSymbol(file, "PyFrame_Type");
+  if (!facts.version) facts.before_311 = VersionBySymbols(file);
+  facts.variables = file.FindSection(".bss");
+  facts.file = std::move(file);
 }
 
 Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& process) {
   AGENT_TRY(const std::vector<Mapping> mappings, process.ReadMappings());
   for (const Mapping& mapping : mappings) {
     if (!mapping.executable || mapping.inode == 0) continue;
-    const FileFacts& facts = Inspect(process, mapping);
-    if (!facts.file) continue;
-    const std::optional<ElfAddress> mapped = facts.file->CodeAddressOf(mapping.offset);
-    if (!mapped) continue;
-    const std::uint64_t bias = mapping.start.value() - static_cast<std::uint64_t>(*mapped);
-    const auto loaded = [bias](std::optional<ElfAddress> address) {
-      return address ? RemoteAddress(bias + static_cast<std::uint64_t>(*address)) : RemoteAddress();
+    const FileFacts& facts = files_.Of(process, mapping, Inspect);
+    const std::optional<std::uint64_t> bias = BiasOf(facts.file, mapping);
+    if (!bias) continue;
+    const auto loaded = [&](std::optional<ElfAddress> address) {
+      return address ? RemoteAddress(*bias + static_cast<std::uint64_t>(*address))
+                     : RemoteAddress();
     };
     RuntimeLocation location{.runtime = loaded(facts.runtime),
                              .version = loaded(facts.version),
@@ -104,8 +82,9 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
   return std::nullopt;
 }
 
-std::shared_ptr<const InterpreterCode> RuntimeLocator::CodeOf(const RuntimeLocation& location) {
-  FileFacts& facts = files_[{location.code.device, location.code.inode}];
+std::shared_ptr<const InterpreterCode> RuntimeLocator::CodeOf(TargetProcess& process,
+                                                              const RuntimeLocation& location) {
+  FileFacts& facts = files_.Of(process, location.code, Inspect);
   if (facts.code == nullptr) {
     facts.code = facts.file ? std::make_shared<const InterpreterCode>(*facts.file)
                             : std::make_shared<const InterpreterCode>();

@@ -3,15 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
-#include <utility>
-#include <vector>
 
 #include "agent/base/error.h"
 #include "agent/elf/elf_file.h"
 #include "agent/process/target_process.h"
+#include "spies/mapped_files.h"
 #include "spies/python/interpreter_code.h"
 #include "spies/python/layout.h"
 
@@ -30,17 +28,16 @@ struct RuntimeLocation {
   Mapping code;  ///< Of the file that holds the runtime.
 };
 
-/// Looks through the executable mappings of a process. What a file holds is remembered by device
-/// and inode, so that the processes of one image share the work.
+/// Looks through the executable mappings of a process.
 class RuntimeLocator {
  public:
   /// Nothing when no mapped file holds a runtime.
   Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
   /// The functions of the file that holds the runtime.
-  std::shared_ptr<const InterpreterCode> CodeOf(const RuntimeLocation& location);
+  std::shared_ptr<const InterpreterCode> CodeOf(TargetProcess& process,
+                                                const RuntimeLocation& location);
 
  private:
-  /// What one file holds; no `file`: it is not Python.
   struct FileFacts {
     std::optional<ElfAddress> runtime;
     std::optional<ElfAddress> version;
@@ -48,12 +45,12 @@ class RuntimeLocator {
     std::optional<ElfAddress> frame_type;
     Version before_311;
     std::optional<ElfRange> variables;
-    std::optional<ElfFile> file;  ///< Kept open for its segments.
+    std::optional<ElfFile> file;
     std::shared_ptr<const InterpreterCode> code;
   };
-  const FileFacts& Inspect(TargetProcess& process, const Mapping& mapping);
+  static void Inspect(ElfFile file, FileFacts& facts);
 
-  std::map<std::pair<std::uint64_t, std::uint64_t>, FileFacts> files_;
+  MappedFiles<FileFacts> files_{"python"};
 };
 
 }  // namespace agent::python

@@ -59,10 +59,7 @@ class CodeFile {
   /// Whether goroutines are to be copied (CopyGoroutine). Known before the tables are.
   [[nodiscard]] bool is_go() const { return is_go_; }
   /// Whether it is .NET's, compiled ahead of time: nothing describes its epilogs.
-  [[nodiscard]] bool IsDotnet(ElfAddress address) const {
-    return static_cast<std::uint64_t>(address) - static_cast<std::uint64_t>(dotnet_.address) <
-           dotnet_.size;
-  }
+  [[nodiscard]] bool IsDotnet(ElfAddress address) const { return dotnet_.Contains(address); }
 
  private:
   friend class CodeFiles;

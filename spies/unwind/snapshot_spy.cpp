@@ -5,6 +5,27 @@
 
 namespace agent::unwind {
 
+StackOutcome OutcomeOf(WalkEnd end) {
+  switch (end) {
+    case WalkEnd::kRoot:
+      return StackOutcome::kStack;
+    case WalkEnd::kNotReady:
+      return StackOutcome::kNotReady;
+    case WalkEnd::kTruncated:
+    case WalkEnd::kTooDeep:
+      return StackOutcome::kTruncated;
+    case WalkEnd::kLost:
+    case WalkEnd::kComplex:
+      return StackOutcome::kIncomplete;
+  }
+  return StackOutcome::kUnreadable;
+}
+
+void Markers::AddTo(Stack& stack, StackOutcome outcome) const {
+  if (outcome == StackOutcome::kTruncated) stack.push_back({.function = cut});
+  if (outcome == StackOutcome::kIncomplete) stack.push_back({.function = incomplete});
+}
+
 SnapshotSpy::SnapshotSpy(std::string runtime, TargetProcess& process, CodeFiles& files,
                          const Markers& markers, bool runs_go, std::unique_ptr<ManagedCode> managed)
     : runtime_(std::move(runtime)),
@@ -17,21 +38,9 @@ StackOutcome SnapshotSpy::ReadSnapshot(const ThreadSnapshot& snapshot, Monotonic
   stack.clear();
   const WalkResult walk = unwinder_.Walk(snapshot, now, stack);
   extent = {.end = walk.stack_end, .changed_stack = walk.changed_stack};
-  switch (walk.end) {
-    case WalkEnd::kRoot:
-      return StackOutcome::kStack;
-    case WalkEnd::kNotReady:
-      return StackOutcome::kNotReady;
-    case WalkEnd::kTruncated:
-    case WalkEnd::kTooDeep:
-      stack.push_back({.function = markers_.cut});
-      return StackOutcome::kTruncated;
-    case WalkEnd::kLost:
-    case WalkEnd::kComplex:
-      stack.push_back({.function = markers_.incomplete});
-      return StackOutcome::kIncomplete;
-  }
-  return StackOutcome::kUnreadable;
+  const StackOutcome outcome = OutcomeOf(walk.end);
+  markers_.AddTo(stack, outcome);
+  return outcome;
 }
 
 }  // namespace agent::unwind

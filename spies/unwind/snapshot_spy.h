@@ -12,15 +12,21 @@
 
 namespace agent::unwind {
 
+/// What the end of a walk means for its stack.
+[[nodiscard]] StackOutcome OutcomeOf(WalkEnd end);
+
+/// The frames that tell it.
+struct Markers {
+  const Function* cut;         ///< "[stack cut]"
+  const Function* incomplete;  ///< "[callers unknown]"
+  explicit Markers(FunctionTable& functions)
+      : cut(functions.Marker("[stack cut]")), incomplete(functions.Marker("[callers unknown]")) {}
+  /// Ends a stack that is not whole with the one for its outcome.
+  void AddTo(Stack& stack, StackOutcome outcome) const;
+};
+
 class SnapshotSpy final : public Spy {
  public:
-  struct Markers {
-    const Function* cut;         ///< "[stack cut]"
-    const Function* incomplete;  ///< "[callers unknown]"
-    explicit Markers(FunctionTable& functions)
-        : cut(functions.Marker("[stack cut]")), incomplete(functions.Marker("[callers unknown]")) {}
-  };
-
   /// `process` and `files` outlive it. `runs_go` as Unwinder has it. `managed`: may be null.
   SnapshotSpy(std::string runtime, TargetProcess& process, CodeFiles& files, const Markers& markers,
               bool runs_go, std::unique_ptr<ManagedCode> managed);

@@ -120,7 +120,7 @@ int Run(Pid pid) {
   dotnet::RuntimeLocator locator;
   const auto location = locator.Locate(process);
   if (!location || !*location) return std::fputs("no runtime\n", stderr), 1;
-  const dotnet::Layout* const layout = dotnet::LayoutOf((*location)->major);
+  const dotnet::Layout* const layout = dotnet::LayoutOf((*location)->Major());
   const auto ranges = process.memory().ReadValue<std::uint64_t>((*location)->dac_table);
   if (layout == nullptr || !ranges || *ranges == 0) return std::fputs("not started\n", stderr), 1;
   FunctionTable functions;
