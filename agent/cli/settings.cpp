@@ -134,7 +134,8 @@ constexpr std::array kOptions = {
     Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)",
            Option::In::kBoth, ApplySampleRate},
     Option{"output", "", "FILE",
-           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
+           "Write the whole run to FILE: .html for a page, .pb.gz or .pprof for pprof, .folded or "
+           ".collapsed for "
            "collapsed stacks",
            Option::In::kBoth, ApplyOutput},
     Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
