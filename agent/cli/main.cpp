@@ -127,7 +127,7 @@ bool PlanOutput(SessionPlan& plan) {
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
     std::exit(0);
   }
-  SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}};
+  SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}, .command = {}};
   ApplyEnvironment(
       line->command, line->given, [](const char* name) { return std::getenv(name); },
       plan.settings);
@@ -139,6 +139,7 @@ bool PlanOutput(SessionPlan& plan) {
       std::exit(kUsageError);
     }
   }
+  plan.command = line->program;
   if (line->command == Command::kExec) RunExec(*line, std::move(plan));
   RunConnect(*line, std::move(plan));
 }

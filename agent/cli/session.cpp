@@ -18,6 +18,7 @@
 #include "agent/base/path.h"
 #include "agent/base/write_all.h"
 #include "agent/cli/debuginfod.h"
+#include "agent/cli/session_facts.h"
 #include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -149,7 +150,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);
   const std::string file = FileOf(plan, start);
-  RunRecorder recorder(file, clock, functions.Marker("[other stacks]"));
+  const SessionFacts facts(start, plan.application_name, plan.command);
+  RunRecorder recorder(file, facts.at_start(), clock, functions.Marker("[other stacks]"));
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.server_address.empty()) {
@@ -176,22 +178,22 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
-  if (const Result<void> written = recorder.Finish(); !written) {
+  const RunFacts all_facts = facts.AtEnd(report, symbolizer.unnamed());
+  if (const Result<void> written = recorder.Finish(all_facts); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }
   UploadCounters counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
-  const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
-      WriteToStderr(FormatSummary(*run, unnamed));
+      WriteToStderr(FormatSummary(*run, all_facts.unnamed));
       if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
     }
     for (const std::string& line : LossLines(run->losses(), run->Total().count)) {
       LogWarn("{}", line);
     }
   }
-  SayUnnamed(unnamed);
+  SayUnnamed(all_facts.unnamed);
   SayUpload(counters);
   if (report.first_sample) {
     LogInfo("the first sample was taken {} us after the start",

@@ -130,8 +130,8 @@ constexpr std::string_view kLines = "Lines of the agent's own, on stderr";
 
 constexpr std::array kOptions = {
     Option{"output", "", "FILE",
-           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
-           "collapsed stacks",
+           "Write the whole run to FILE: .html for a page, .pb.gz or .pprof for pprof, .folded or "
+           ".collapsed for collapsed stacks",
            kResult, kSampling, ApplyOutput},
     Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
            kResult, kSampling,

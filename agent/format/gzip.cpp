@@ -3,6 +3,7 @@
 
 #include <zlib.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -11,8 +12,8 @@ namespace {
 
 constexpr int kGzipWindow = 15 + 16;
 
-Bytef* BytesOf(std::string_view text) {
-  return reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));  // NOLINT: zlib's API
+Bytef* InputOf(std::string_view data) {
+  return reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));  // NOLINT: zlib's API
 }
 
 }  // namespace
@@ -25,9 +26,9 @@ std::string Gzip(std::string_view data) {
     std::abort();
   }
   std::string result(::deflateBound(&stream, data.size()), '\0');
-  stream.next_in = BytesOf(data);
+  stream.next_in = InputOf(data);
   stream.avail_in = static_cast<uInt>(data.size());
-  stream.next_out = BytesOf(result);
+  stream.next_out = reinterpret_cast<Bytef*>(result.data());  // NOLINT
   stream.avail_out = static_cast<uInt>(result.size());
   if (::deflate(&stream, Z_FINISH) != Z_STREAM_END) std::abort();
   result.resize(stream.total_out);
@@ -35,29 +36,27 @@ std::string Gzip(std::string_view data) {
   return result;
 }
 
-Result<std::string> Gunzip(std::string_view data, std::size_t most) {
+Result<std::string> Gunzip(std::string_view data, std::size_t max_bytes) {
   z_stream stream{};
   if (::inflateInit2(&stream, kGzipWindow) != Z_OK) std::abort();
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, ::inflateEnd);
-  stream.next_in = BytesOf(data);
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, &::inflateEnd);
+  stream.next_in = InputOf(data);
   stream.avail_in = static_cast<uInt>(data.size());
   std::string result;
-  for (;;) {
-    constexpr std::size_t kPiece = 1u << 20;
-    const std::size_t size = result.size();
-    if (size > most) return Fail(Errc::kLimit, "too large when decompressed");
-    result.resize(size + kPiece);
-    stream.next_out = BytesOf(std::string_view(result).substr(size));
-    stream.avail_out = static_cast<uInt>(kPiece);
+  std::string chunk(std::size_t{256} << 10, '\0');
+  while (true) {
+    stream.next_out = reinterpret_cast<Bytef*>(chunk.data());  // NOLINT
+    stream.avail_out = static_cast<uInt>(chunk.size());
     const int status = ::inflate(&stream, Z_NO_FLUSH);
-    result.resize(result.size() - stream.avail_out);
-    if (status == Z_STREAM_END && stream.avail_in == 0) return result;
+    if (status != Z_OK && status != Z_STREAM_END) {
+      return Fail(Errc::kMalformed,
+                  status == Z_BUF_ERROR ? "gzip data ends early" : "no gzip data");
+    }
+    result.append(chunk, 0, chunk.size() - stream.avail_out);
+    if (result.size() > max_bytes) return Fail(Errc::kLimit, "gzip data holds too much");
     if (status == Z_STREAM_END) {
+      if (stream.avail_in == 0) return result;
       ::inflateReset(&stream);
-    } else if (status == Z_BUF_ERROR) {
-      return Fail(Errc::kMalformed, "the gzip data ends too early");
-    } else if (status != Z_OK) {
-      return Fail(Errc::kMalformed, "broken gzip data");
     }
   }
 }

@@ -12,7 +12,8 @@ namespace agent {
 /// `data` as one gzip member (RFC 1952). Reproducible: no time, no name.
 [[nodiscard]] std::string Gzip(std::string_view data);
 
-/// What gzip members (one or several) hold. kMalformed; kLimit past `most` bytes.
-[[nodiscard]] Result<std::string> Gunzip(std::string_view data, std::size_t most);
+/// What `data` (one or more gzip members) holds. kMalformed when it is no gzip, or ends early;
+/// kLimit past `max_bytes`.
+[[nodiscard]] Result<std::string> Gunzip(std::string_view data, std::size_t max_bytes);
 
 }  // namespace agent

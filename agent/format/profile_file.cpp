@@ -8,13 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <string_view>
 #include <utility>
 
 #include "agent/base/unique_fd.h"
-#include "agent/format/folded_encoder.h"
-#include "agent/format/gzip.h"
-#include "agent/format/pprof_encoder.h"
 
 namespace agent {
 namespace {
@@ -97,9 +93,11 @@ Result<void> WriteSpecial(const std::string& path, std::string_view text) {
 Result<FileFormat> ProfileFileFormat(const std::string& path) {
   if (path.ends_with(".pb.gz") || path.ends_with(".pprof")) return FileFormat::kPprof;
   if (path.ends_with(".folded") || path.ends_with(".collapsed")) return FileFormat::kFolded;
-  return Fail(Errc::kInvalid,
-              "the file's name must end in .pb.gz or .pprof (pprof), .folded or .collapsed "
-              "(collapsed stacks)");
+  if (path.ends_with(".html")) return FileFormat::kHtml;
+  return Fail(
+      Errc::kInvalid,
+      "the file's name must end in .html (a page for the browser), .pb.gz or .pprof (pprof), "
+      ".folded or .collapsed (collapsed stacks)");
 }
 
 Result<void> CheckProfileFile(const std::string& path) {
@@ -123,22 +121,18 @@ Result<void> CheckProfileFile(const std::string& path) {
   return {};
 }
 
-Result<void> WriteProfileFile(const std::string& path, const Profile& profile) {
-  AGENT_TRY(const FileFormat format, ProfileFileFormat(path));
-  const std::string text = format == FileFormat::kPprof
-                               ? Gzip(EncodePprof(profile, {.sample_labels = true}))
-                               : EncodeFolded(profile);
-  if (IsSpecial(path)) return WriteSpecial(path, text);
+Result<void> WriteProfileFile(const std::string& path, std::string_view content) {
+  if (IsSpecial(path)) return WriteSpecial(path, content);
   Result<Temporary> file = CreateBeside(path);
   if (!file) {
     if (::access(path.c_str(), F_OK) != 0) return std::unexpected(file.error());
-    return Overwrite(path, text);
+    return Overwrite(path, content);
   }
-  Result<void> written = WriteAll(file->fd.get(), text, path);
+  Result<void> written = WriteAll(file->fd.get(), content, path);
   // Some file systems say only here that there is no room.
   if (::close(file->fd.Release()) != 0 && written) written = FailWrite(path);
   if (written && ::rename(file->path.c_str(), path.c_str()) == 0) return {};
-  if (written) written = errno == EBUSY ? Overwrite(path, text) : FailWrite(path);
+  if (written) written = errno == EBUSY ? Overwrite(path, content) : FailWrite(path);
   ::unlink(file->path.c_str());
   return written;
 }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
-#include "agent/format/profile_file.h"
+#include "agent/report/run_file.h"
 
 namespace agent {
 namespace {
@@ -13,8 +13,10 @@ constexpr std::chrono::minutes kWriteEvery{1};
 
 }  // namespace
 
-RunRecorder::RunRecorder(std::string file, const Clock& clock, const Function* folded)
+RunRecorder::RunRecorder(std::string file, RunFacts facts, const Clock& clock,
+                         const Function* folded)
     : file_(std::move(file)),
+      facts_(std::move(facts)),
       clock_(clock),
       folded_(folded),
       next_write_(clock.Now() + kWriteEvery) {}
@@ -29,16 +31,15 @@ void RunRecorder::Write(const Profile& window) {
   run_->Shrink(kMaxBytes, folded_);
   if (file_.empty() || clock_.Now() < next_write_) return;
   next_write_ = clock_.Now() + kWriteEvery;
-  if (const Result<void> written = WriteFile(); !written && !std::exchange(said_failed_, true)) {
+  const Result<void> written = WriteRunFile(file_, *run_, facts_);
+  if (!written && !std::exchange(said_failed_, true)) {
     LogWarn("the profile cannot be written, it is tried again: {}", written.error().Message());
   }
 }
 
-Result<void> RunRecorder::Finish() {
+Result<void> RunRecorder::Finish(const RunFacts& facts) {
   if (file_.empty() || !run_) return {};
-  return WriteFile();
+  return WriteRunFile(file_, *run_, facts);
 }
-
-Result<void> RunRecorder::WriteFile() { return WriteProfileFile(file_, *run_); }
 
 }  // namespace agent
