@@ -10,11 +10,13 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
+#include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
 #include "agent/format/profile_file.h"
@@ -70,16 +72,26 @@ bool IsSwitchedOff(const char* name) {
   return text == "false" || text == "0";
 }
 
+// CheckOutputs has seen the names.
+std::vector<RunFile> OutputsOf(const Settings& settings) {
+  std::vector<RunFile> files;
+  for (const std::string& path : settings.outputs) {
+    const Result<FileFormat> by_name = ProfileFileFormat(path);
+    files.push_back(
+        {.path = path, .format = settings.format.value_or(by_name.value_or(FileFormat::kPprof))});
+  }
+  return files;
+}
+
 // Decides where the profile goes. False: nowhere.
 bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  plan.output = plan.settings.output;
   plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  if (!plan.output.empty() || !plan.settings.server_address.empty()) return true;
+  if (!plan.outputs.empty() || !plan.settings.server_address.empty()) return true;
   if (!plan.summary) return false;
   const std::string file = DefaultFile(plan.application_name);
   if (const Result<void> writable = CheckProfileFile(file)) {
-    plan.output = file;
+    plan.outputs.push_back({.path = file, .format = FileFormat::kPprof});
   } else {
     LogWarn("the profile is shown but not kept: {}; -o FILE says where to",
             writable.error().Message());
@@ -89,17 +101,17 @@ bool PlanOutput(SessionPlan& plan) {
 
 [[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
-    ExecInPlace(line.program);
+    ExecInPlace(line.plain);
   }
-  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.program);
+  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.plain);
   if (!PlanOutput(plan)) {
     LogWarn(
         "nothing is profiled, for nothing would be kept: give --server-address URL (or set "
         "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
-    ExecInPlace(line.program);
+    ExecInPlace(line.plain);
   }
   if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
-  RunLaunched(line.program, [plan](const SamplerStart& start) { return RunSession(plan, start); });
+  RunLaunched(line.plain, [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
 [[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
@@ -127,21 +139,33 @@ bool PlanOutput(SessionPlan& plan) {
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
     std::exit(0);
   }
-  SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}, .command = {}};
+  Settings settings = line->settings;
   ApplyEnvironment(
-      line->command, line->given, [](const char* name) { return std::getenv(name); },
-      plan.settings);
-  SetLogLevel(plan.settings.no_logging ? LogLevel::kNone : plan.settings.log_level);
-  plan.application_name = plan.settings.application_name;
-  if (!plan.settings.output.empty()) {
-    if (const Result<void> writable = CheckProfileFile(plan.settings.output); !writable) {
+      line->command, line->given, [](const char* name) { return std::getenv(name); }, settings);
+  SetLogLevel(settings.no_logging ? LogLevel::kNone : settings.log_level);
+  const std::vector<RunFile> outputs = OutputsOf(settings);
+  for (const RunFile& file : outputs) {
+    if (const Result<void> writable = CheckProfileFile(file.path); !writable) {
       LogError("{}", writable.error().Message());
       std::exit(kUsageError);
     }
   }
-  plan.command = line->program;
-  if (line->command == Command::kExec) RunExec(*line, std::move(plan));
-  RunConnect(*line, std::move(plan));
+  switch (line->command) {
+    case Command::kExec:
+    case Command::kConnect: {
+      SessionPlan plan{.settings = settings,
+                       .application_name = settings.application_name,
+                       .outputs = outputs,
+                       .command = line->plain};
+      if (line->command == Command::kExec) RunExec(*line, std::move(plan));
+      RunConnect(*line, std::move(plan));
+    }
+    case Command::kReport:
+      std::exit(RunReport(line->plain, settings, outputs));
+    case Command::kDiff:
+      std::exit(RunDiff(line->plain, settings, outputs));
+  }
+  std::unreachable();
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 
 #include <cerrno>
 #include <fstream>
-#include <iterator>
+#include <span>
+#include <unordered_map>
 
 #include "agent/format/gzip.h"
 
@@ -40,6 +41,31 @@ Result<std::string> ReadWhole(const std::string& path) {
 }
 
 }  // namespace
+
+void AddProfile(LoadedProfile& sum, const LoadedProfile& more) {
+  std::unordered_map<const Module*, const Module*> modules;
+  for (const Module& module : more.modules) {
+    modules.emplace(&module, &sum.modules.emplace_back(module));
+  }
+  // As Merge does, with the frames translated.
+  std::vector<Frame> frames;
+  for (const Profile::Entry& entry : more.profile.Entries()) {
+    const std::span<const Frame> theirs = more.profile.StackFrames(entry.key.stack);
+    frames.assign(theirs.begin(), theirs.end());
+    for (Frame& frame : frames) {
+      const Function& function = *frame.function;
+      frame.function = sum.functions.Intern(function.name, function.file, function.start_line);
+      if (frame.module != nullptr) frame.module = modules.at(frame.module);
+    }
+    const WallTime at =
+        more.profile.start() + more.profile.slice_length() * std::int64_t{entry.key.slice};
+    sum.profile.Add(sum.profile.InternStack(frames),
+                    sum.profile.InternThread(more.profile.Thread(entry.key.thread)), entry.key.kind,
+                    at, entry.value);
+  }
+  sum.profile.losses() += more.profile.losses();
+  sum.profile.set_duration(sum.profile.duration() + more.profile.duration());
+}
 
 Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes) {
   if (bytes.starts_with("\x1f\x8b")) {

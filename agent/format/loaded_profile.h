@@ -27,7 +27,10 @@ struct LoadedProfile {
 /// the user that names the file.
 [[nodiscard]] Result<std::unique_ptr<LoadedProfile>> LoadProfile(const std::string& path);
 
-/// The same from memory.
+/// Adds `more` to `sum`, which then has functions and modules of its own for all of it.
+void AddProfile(LoadedProfile& sum, const LoadedProfile& more);
+
+/// Reads from memory.
 [[nodiscard]] Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes);
 
 /// Of one format; `bytes` not compressed.

@@ -193,6 +193,7 @@ class Encoder {
   }
 
   void AddComments() {
+    for (const std::string& text : options_.comments) writer_.add_int64(kComment, String(text));
     const LossCounters& losses = profile_.losses();
     if (losses.LostSamples() == 0 && losses.late_ticks == 0 && losses.truncated == 0 &&
         losses.incomplete == 0 && losses.folded == 0) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/profile/profile.h"
 
@@ -15,6 +16,7 @@ struct PprofOptions {
   /// Carry the thread of each sample as labels "thread_name" and "thread_id": both texts, since
   /// Pyroscope makes series of texts only.
   bool thread_labels = false;
+  std::vector<std::string> comments = {};  ///< Beside the one of losses.
 };
 
 /// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types

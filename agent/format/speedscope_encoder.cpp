@@ -2,12 +2,12 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "agent/format/timeline.h"
 #include "agent/format/timeline_encoders.h"
+#include "agent/profile/measure.h"
 
 namespace agent {
 namespace {
@@ -40,22 +40,12 @@ class FrameTable {
   std::unordered_map<std::pair<const Function*, std::uint32_t>, std::size_t, FrameHash> indexes_;
 };
 
-struct Weights {
-  std::int64_t SampleValue::* value;
-  std::string_view unit;
-  std::string_view mark;
-};
-
-Weights WeightsOf(const SampleValue& total) {
-  if (total.wall_ns > 0) return {&SampleValue::wall_ns, "nanoseconds", " [wall]"};
-  if (total.cpu_ns > 0) return {&SampleValue::cpu_ns, "nanoseconds", " [cpu]"};
-  return {&SampleValue::count, "none", ""};
-}
-
 }  // namespace
 
 std::string EncodeSpeedscope(const Profile& profile) {
-  const Weights weights = WeightsOf(profile.Total());
+  const Measure measure = MainMeasure(profile.Total());
+  const bool is_count = measure.value == kSampleCount.value;
+  const std::string mark = is_count ? "" : fmt::format(" [{}]", measure.name);
   FrameTable frames;
   json profiles = json::array();
   for (const ThreadTimeline& line : Timelines(profile)) {
@@ -63,7 +53,7 @@ std::string EncodeSpeedscope(const Profile& profile) {
     json values = json::array();
     std::int64_t sum = 0;
     for (const ThreadTimeline::Sample& sample : line.samples) {
-      const std::int64_t value = sample.value.*weights.value;
+      const std::int64_t value = sample.value.*measure.value;
       if (value <= 0) continue;
       std::vector<std::size_t> stack;
       for (const Frame& frame : profile.StackFrames(sample.stack)) {
@@ -74,8 +64,8 @@ std::string EncodeSpeedscope(const Profile& profile) {
       sum += value;
     }
     profiles.push_back({{"type", "sampled"},
-                        {"name", line.name + std::string(weights.mark)},
-                        {"unit", weights.unit},
+                        {"name", line.name + mark},
+                        {"unit", is_count ? "none" : "nanoseconds"},
                         {"startValue", 0},
                         {"endValue", sum},
                         {"samples", std::move(samples)},

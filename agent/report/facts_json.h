@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "agent/profile/profile.h"
 #include "agent/report/run_facts.h"
@@ -19,5 +20,11 @@ namespace agent {
 ///   pauses: {count, p50, p99, max}; own: {cpu, peak_bytes}
 ///   throttling: {periods, throttled_periods, throttled}
 [[nodiscard]] std::string FactsJson(const Profile& profile, const RunFacts& facts);
+
+/// The facts as a comment of a pprof file, and back: for a report made from the file. False when
+/// `comment` is another one. Unnamed code is left out: its modules are not in the file.
+[[nodiscard]] std::string FactsComment(const Profile& profile, const RunFacts& facts);
+[[nodiscard]] bool ReadFactsComment(std::string_view comment, RunFacts& facts,
+                                    LossCounters& losses);
 
 }  // namespace agent

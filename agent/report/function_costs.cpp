@@ -7,11 +7,6 @@
 
 namespace agent {
 
-Measure MainMeasure(const SampleValue& total) {
-  if (total.wall_ns > 0) return kWallTime;
-  return total.cpu_ns > 0 ? kCpuTime : kSampleCount;
-}
-
 std::vector<FunctionCost> CostsByFunction(const Profile& profile, const Measure& measure) {
   std::unordered_map<const Function*, FunctionCost> costs;
   std::unordered_set<const Function*> seen;

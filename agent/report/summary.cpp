@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
+#include "agent/base/counted.h"
 #include "agent/report/function_costs.h"
 #include "agent/report/printable.h"
 #include "agent/report/unnamed_report.h"
@@ -13,10 +15,17 @@
 namespace agent {
 namespace {
 
-std::string Header(const Profile& profile, const SampleValue& total) {
-  std::string text = fmt::format("agent: {} samples, {:.2f} s of CPU in {:.2f} s", total.count,
-                                 static_cast<double>(total.cpu_ns) / 1e9,
-                                 static_cast<double>(profile.duration().count()) / 1e9);
+double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
+
+std::string SampledLine(const Profile& profile, const RunFacts& facts, const SampleValue& total) {
+  std::string text = Counted(total.count, "sample");
+  if (total.cpu_ns > 0) text += fmt::format(", {:.2f} s of CPU", Seconds(total.cpu_ns));
+  if (profile.duration() > Nanoseconds(0)) {
+    text += fmt::format(" in {:.2f} s", Seconds(profile.duration().count()));
+  }
+  if (facts.kernel_cpu) {
+    text += fmt::format(" (the kernel counted {:.2f} s)", Seconds(facts.kernel_cpu->count()));
+  }
   const LossCounters& losses = profile.losses();
   if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
   if (losses.late_ticks > 0) text += fmt::format(", {} ticks left out", losses.late_ticks);
@@ -25,22 +34,39 @@ std::string Header(const Profile& profile, const SampleValue& total) {
     text += fmt::format(", {} stacks without callers", losses.incomplete);
   }
   if (losses.folded > 0) text += fmt::format(", {} stacks folded", losses.folded);
-  return text + "\n";
+  return text;
 }
 
-}  // namespace
+// "" where nothing is known, as of another tool's file.
+std::string CostLine(const RunFacts& facts) {
+  std::string text;
+  for (const RuntimeFacts& runtime : facts.runtimes) {
+    text += (text.empty() ? "" : ", ") + runtime.name;
+    if (runtime.processes > 1) text += fmt::format(" ({} processes)", runtime.processes);
+  }
+  if (!facts.own) return text;
+  if (!text.empty()) text += "; ";
+  const PauseFacts& pauses = facts.pauses;
+  text += pauses.count == 0
+              ? "nothing was stopped"
+              : fmt::format("{}, median {} us, longest {} us", Counted(pauses.count, "stop"),
+                            pauses.p50.count() / 1000, pauses.max.count() / 1000);
+  text +=
+      fmt::format("; the agent took {:.2f} s of CPU, {:.1f} MB", Seconds(facts.own->cpu.count()),
+                  static_cast<double>(facts.own->peak_bytes) / 1e6);
+  if (facts.throttling && facts.throttling->throttled_periods > 0) {
+    text += fmt::format("; over its CPU limit for {:.2f} s",
+                        Seconds(facts.throttling->throttled.count()));
+  }
+  return text;
+}
 
-std::string FormatSummary(const Profile& profile, std::span<const UnnamedCode> unnamed,
-                          std::size_t max_functions) {
-  const SampleValue total = profile.Total();
-  std::string text = Header(profile, total);
-  const Measure measure = MainMeasure(total);
-  const auto whole = static_cast<double>(total.*measure.value);
-  if (whole <= 0) return text;
-  text += fmt::format("    self    total {:>7}  function\n",
-                      measure.value == kCpuTime.value    ? "CPU s"
-                      : measure.value == kWallTime.value ? "wall s"
-                                                         : "samples");
+std::string Table(const Profile& profile, const Measure& measure, double whole,
+                  std::size_t max_functions) {
+  std::string text = fmt::format("    self    total {:>7}  function\n",
+                                 measure.value == kCpuTime.value    ? "CPU s"
+                                 : measure.value == kWallTime.value ? "wall s"
+                                                                    : "samples");
   const std::vector<FunctionCost> costs = CostsByFunction(profile, measure);
   const auto share = [&](std::int64_t value) { return 100.0 * static_cast<double>(value) / whole; };
   for (const FunctionCost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
@@ -51,10 +77,22 @@ std::string FormatSummary(const Profile& profile, std::span<const UnnamedCode> u
   if (costs.size() > max_functions) {
     text += fmt::format("    and {} more functions\n", costs.size() - max_functions);
   }
-  if (const std::string line = UnnamedLine(unnamed, total.count); !line.empty()) {
-    text += "agent: " + Printable(line) + "\n";
-  }
   return text;
+}
+
+}  // namespace
+
+std::string FormatSummary(const Profile& profile, const RunFacts& facts,
+                          const SummaryStyle& style) {
+  const SampleValue total = profile.Total();
+  const auto line = [&](const std::string& text) {
+    return text.empty() ? "" : fmt::format("{}{}\n", style.prefix, Printable(text));
+  };
+  std::string text = line(SampledLine(profile, facts, total)) + line(CostLine(facts));
+  const Measure measure = style.measure.value != nullptr ? style.measure : MainMeasure(total);
+  const auto whole = static_cast<double>(total.*measure.value);
+  if (whole > 0) text += Table(profile, measure, whole, style.max_functions);
+  return text + line(UnnamedLine(facts.unnamed, total.count));
 }
 
 }  // namespace agent
