@@ -6,49 +6,124 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <span>
+#include <utility>
 
 namespace agent {
 namespace {
 
 constexpr std::string_view kVersion = "agent 0.1.0";
 
-bool BelongsTo(const Option& option, Command command) {
-  return option.in == Option::In::kBoth ||
-         (option.in == Option::In::kExec) == (command == Command::kExec);
-}
+constexpr std::string_view kOutput = "output";
 
 const Option* FindOption(std::string_view name, Command command) {
-  if (name == "o") name = "output";
+  if (name == "o") name = kOutput;
   const auto found = std::ranges::find(AllOptions(), name, &Option::name);
-  return found != AllOptions().end() && BelongsTo(*found, command) ? &*found : nullptr;
+  return found != AllOptions().end() && found->in.Has(command) ? &*found : nullptr;
 }
 
-// The words up to the program, each flag as --name=value or --name; `rest` is left at the program.
-Result<std::vector<std::string>> TakeFlags(Command command, std::vector<std::string>& rest) {
-  std::vector<std::string> flags;
-  std::size_t used = 0;
-  while (used < rest.size() && rest[used].size() > 1 && rest[used].front() == '-') {
-    std::string word = rest[used++];
-    if (word == "--") break;
-    if (word == "-h") word = "--help";
-    word.erase(0, word.starts_with("--") ? 2 : 1);
-    const std::size_t equals = word.find('=');
-    const std::string name = word.substr(0, equals);
-    const Option* option = FindOption(name, command);
-    if (option != nullptr && equals == std::string::npos) {
-      if (option->value.empty()) {
-        word += "=true";
-      } else if (used == rest.size()) {
-        return Fail(Errc::kInvalid, "missing value", fmt::format("--{} {}", name, option->value));
-      } else {
-        word += "=" + rest[used++];
-      }
+// How many characters must be put in, taken out or changed to make one of the other.
+std::size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
     }
-    if (option != nullptr) word.replace(0, name.size(), option->name);
-    flags.push_back("--" + word);
   }
-  rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(used));
-  return flags;
+  return row[b.size()];
+}
+
+// ", did you mean X?" for the nearest of `names`; "" when none is near.
+std::string DidYouMean(std::string_view dashes, std::string_view word,
+                       std::span<const std::string_view> names) {
+  const auto distance = [&](std::string_view name) { return EditDistance(word, name); };
+  const auto nearest = std::ranges::min_element(names, {}, distance);
+  if (nearest == names.end() || distance(*nearest) > std::max<std::size_t>(1, word.size() / 3)) {
+    return "";
+  }
+  return fmt::format(", did you mean {}{}?", dashes, *nearest);
+}
+
+std::unexpected<Error> FailUnknownFlag(const CommandInfo& info, std::string_view flag) {
+  std::vector<std::string_view> names;
+  for (const Option& option : AllOptions()) {
+    if (option.in.Has(info.command)) names.push_back(option.name);
+  }
+  const std::string_view name = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  return Fail(Errc::kInvalid, "unknown flag",
+              fmt::format("{}{} (agent {} --help lists them)", flag, DidYouMean("--", name, names),
+                          info.name));
+}
+
+std::unexpected<Error> FailUnknownCommand(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const CommandInfo& info : AllCommands()) names.push_back(info.name);
+  if (word.empty()) {
+    return Fail(
+        Errc::kInvalid,
+        "say what to do: agent exec PROGRAM, or agent connect PID (agent --help lists all)");
+  }
+  return Fail(Errc::kInvalid, "unknown command",
+              fmt::format("{}{} (there are: {})", word, DidYouMean("agent ", word, names),
+                          fmt::join(names, ", ")));
+}
+
+// A command's words, told apart.
+struct Words {
+  std::vector<std::string> flags;  // as --name=value, or --help
+  std::vector<std::string> plain;  // all others, in their order
+};
+
+// The flag at the front of `rest`, with its value.
+Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::string>& rest) {
+  const std::string& given = rest.front();
+  std::string word = given;
+  rest = rest.subspan(1);
+  if (word == "-h") word = "--help";
+  word.erase(0, word.starts_with("--") ? 2 : 1);
+  const std::size_t equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  if (name == "help") return "--help";
+  const Option* option = FindOption(name, info.command);
+  if (option == nullptr) return FailUnknownFlag(info, given.substr(0, given.find('=')));
+  if (equals == std::string::npos) {
+    if (option->value.empty()) {
+      word += "=true";
+    } else if (rest.empty()) {
+      return Fail(Errc::kInvalid, "missing value", fmt::format("--{} {}", name, option->value));
+    } else {
+      word += "=" + rest.front();
+      rest = rest.subspan(1);
+    }
+  }
+  return fmt::format("--{}{}", option->name, word.substr(name.size()));
+}
+
+// Flags may stand among plain words, but not behind a program's name.
+Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
+  Words words;
+  const bool is_launch = info.takes == CommandInfo::Takes::kProgram;
+  while (!rest.empty()) {
+    const std::string& word = rest.front();
+    if (word == "--") {
+      rest = rest.subspan(1);
+      break;
+    }
+    if (word.size() > 1 && word.front() == '-') {
+      AGENT_TRY(std::string flag, TakeFlag(info, rest));
+      words.flags.push_back(std::move(flag));
+      continue;
+    }
+    if (is_launch) break;
+    words.plain.push_back(word);
+    rest = rest.subspan(1);
+  }
+  words.plain.insert(words.plain.end(), rest.begin(), rest.end());
+  return words;
 }
 
 struct Parser {
@@ -56,34 +131,52 @@ struct Parser {
   std::map<std::string, std::vector<std::string>> values;  // by option name
 
   explicit Parser(Command command) {
-    app.set_help_flag("-h,--help", "Show this");
+    app.set_help_flag("-h,--help", "Show this")->group("Help");
     for (const Option& option : AllOptions()) {
-      if (!BelongsTo(option, command)) continue;
+      if (!option.in.Has(command)) continue;
       const std::string name(option.name);
       std::string flags = "--" + name;
-      if (name == "output") flags += ",-o";
+      if (name == kOutput) flags += ",-o";
       std::string help(option.help);
       if (!option.environment.empty()) help += fmt::format(" [{}]", option.environment);
       CLI::Option* added = app.add_option(flags, values[name], help);
-      added->allow_extra_args(false)->type_name(std::string(option.value));
+      added->allow_extra_args(false)
+          ->type_name(std::string(option.value))
+          ->group(std::string(option.group));
     }
   }
 };
 
-std::string Usage(Command command) {
-  return command == Command::kExec
-             ? "Runs a program and profiles it.\n\nUsage: agent exec [FLAGS] PROGRAM "
-               "[ARGUMENTS...]\n"
-             : "Profiles a process that runs already.\n\nUsage: agent connect --pid PID [FLAGS]\n";
+// CLI11's own usage line does not know of the program.
+std::string CommandHelp(const CommandInfo& info, const Parser& parser) {
+  std::string text =
+      fmt::format("{}\n\nUsage: agent {} {}\n\n", info.sentence, info.name, info.arguments);
+  std::size_t width = 0;
+  for (const auto& example : info.examples) width = std::max(width, example.arguments.size());
+  for (const auto& example : info.examples) {
+    text +=
+        fmt::format("  agent {} {:<{}}  {}\n", info.name, example.arguments, width, example.effect);
+  }
+  std::string flags = parser.app.help();
+  // It says so of every option that is kept in a vector.
+  constexpr std::string_view kRepeats = " ...";
+  for (std::size_t at = 0; (at = flags.find(kRepeats, at)) != std::string::npos;) {
+    flags.erase(at, kRepeats.size());
+  }
+  return text + "\n" + flags.substr(std::min(flags.find("Help:"), flags.size()));
 }
 
 std::string GeneralHelp() {
-  return "agent: a sampling profiler that looks at programs from outside\n\n"
-         "Usage:\n"
-         "  agent exec [FLAGS] PROGRAM [ARGUMENTS...]   run a program and profile it\n"
-         "  agent connect --pid PID [FLAGS]             profile a process that runs already\n"
-         "  agent exec --help, agent connect --help     the flags\n"
-         "  agent --version\n";
+  std::string text = "agent: a sampling profiler that looks at programs from outside\n\n";
+  std::size_t width = 0;
+  const auto call = [](const CommandInfo& info) {
+    return fmt::format("agent {} {}", info.name, info.arguments);
+  };
+  for (const CommandInfo& info : AllCommands()) width = std::max(width, call(info).size());
+  for (const CommandInfo& info : AllCommands()) {
+    text += fmt::format("  {:<{}}  {}\n", call(info), width, info.sentence);
+  }
+  return text + "\nagent COMMAND --help lists a command's flags; agent --version.\n";
 }
 
 Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
@@ -103,6 +196,35 @@ Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
   return {};
 }
 
+// A bare pid.
+Result<void> TakeProcess(std::vector<std::string> plain, CommandLine& line) {
+  if (!plain.empty() && line.settings.pid == Pid{}) {
+    const Option& pid = *FindOption("pid", line.command);
+    if (!pid.apply(line.settings, plain.front())) {
+      return Fail(Errc::kInvalid, "not the number of a process", plain.front());
+    }
+    plain.erase(plain.begin());
+  }
+  if (!plain.empty()) return Fail(Errc::kInvalid, "one process only; not understood", plain[0]);
+  return {};
+}
+
+Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, CommandLine& line) {
+  switch (info.takes) {
+    case CommandInfo::Takes::kProgram:
+      line.program = std::move(plain);
+      if (!line.program.empty()) return {};
+      return Fail(Errc::kInvalid,
+                  fmt::format("no program given: agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kProcess:
+      AGENT_CHECK_OK(TakeProcess(std::move(plain), line));
+      if (line.settings.pid != Pid{}) return {};
+      return Fail(Errc::kInvalid,
+                  fmt::format("which process? agent {} {}", info.name, info.arguments));
+  }
+  std::unreachable();
+}
+
 }  // namespace
 
 Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
@@ -116,57 +238,22 @@ Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) 
     line.help = GeneralHelp();
     return line;
   }
-  if (first != "exec" && first != "connect") {
-    return Fail(Errc::kInvalid,
-                first.empty()
-                    ? "say what to do: agent exec PROGRAM, or agent connect --pid PID"
-                    : "unknown command; there are: agent exec PROGRAM, agent connect --pid PID",
-                first);
-  }
-  line.command = first == "exec" ? Command::kExec : Command::kConnect;
-  std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  AGENT_TRY(std::vector<std::string> flags, TakeFlags(line.command, rest));
-  if (line.command == Command::kConnect && !rest.empty()) {  // a bare pid, flags may follow it
-    flags.push_back("--pid=" + rest.front());
-    rest.erase(rest.begin());
-    AGENT_TRY(const std::vector<std::string> more, TakeFlags(line.command, rest));
-    flags.insert(flags.end(), more.begin(), more.end());
-  }
+  const CommandInfo* info = FindCommand(first);
+  if (info == nullptr) return FailUnknownCommand(first);
+  line.command = info->command;
+  AGENT_TRY(Words words, TellApart(*info, std::span(arguments).subspan(1)));
   Parser parser(line.command);
-  std::ranges::reverse(flags);  // CLI11 takes a vector from its back
+  std::ranges::reverse(words.flags);  // CLI11 takes a vector from its back
   try {
-    parser.app.parse(flags);
+    parser.app.parse(words.flags);
   } catch (const CLI::CallForHelp&) {
-    // CLI11's own usage line does not know of the program.
-    std::string help = parser.app.help();
-    constexpr std::string_view kRepeats =
-        " ...";  // it says so of every option that is kept in a vector
-    for (std::size_t at = 0; (at = help.find(kRepeats, at)) != std::string::npos;) {
-      help.erase(at, kRepeats.size());
-    }
-    line.help =
-        Usage(line.command) + "\n" + help.substr(std::min(help.find("Options:"), help.size()));
+    line.help = CommandHelp(*info, parser);
     return line;
-  } catch (const CLI::ExtrasError&) {
-    const std::string unknown = fmt::format("{}", fmt::join(parser.app.remaining(), " "));
-    return Fail(Errc::kInvalid, "unknown flag",
-                fmt::format("{} (agent {} --help lists them)", unknown, first));
   } catch (const CLI::ParseError& error) {
     return Fail(Errc::kInvalid, "bad command line", error.what());
   }
   AGENT_CHECK_OK(ApplyFlags(parser, line));
-  line.program = std::move(rest);
-  if (line.command == Command::kExec && line.program.empty()) {
-    return Fail(Errc::kInvalid, "no program given: agent exec [FLAGS] PROGRAM [ARGUMENTS...]");
-  }
-  if (line.command == Command::kConnect) {
-    if (!line.program.empty()) {
-      return Fail(Errc::kInvalid, "connect takes one process; not understood", line.program[0]);
-    }
-    if (line.settings.pid == Pid{}) {
-      return Fail(Errc::kInvalid, "which process? agent connect --pid PID");
-    }
-  }
+  AGENT_CHECK_OK(TakePlain(*info, std::move(words.plain), line));
   return line;
 }
 

@@ -13,13 +13,13 @@ struct CommandLine {
   Command command = Command::kExec;
   Settings settings;                 ///< From the command line alone.
   std::vector<std::string> given;    ///< Names of the options that it gives.
-  std::vector<std::string> program;  ///< exec: the program and its arguments, untouched.
+  std::vector<std::string> program;  ///< The program and its arguments, untouched.
   std::string help;                  ///< Not empty: print this to stdout and end with 0.
 };
 
 /// Parses argv without its first word. Flags as the old agent took them: one dash or two, "=" or a
-/// space before the value; the first word that is no flag begins the program. kInvalid with a text
-/// that names the flag and what to do.
+/// space before the value; the first word that is no flag begins the program, or is the pid.
+/// kInvalid with a text that names the flag and what to do.
 [[nodiscard]] Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments);
 
 }  // namespace agent

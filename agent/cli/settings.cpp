@@ -121,110 +121,118 @@ Result<void> ApplyPid(Settings& settings, const std::string& text) {
   return {};
 }
 
+// The help's headings.
+constexpr std::string_view kResult = "Where the result goes";
+constexpr std::string_view kServer = "Server";
+constexpr std::string_view kWhat = "What is looked at";
+constexpr std::string_view kNames = "Names";
+constexpr std::string_view kLines = "Lines of the agent's own, on stderr";
+
 constexpr std::array kOptions = {
+    Option{"output", "", "FILE",
+           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
+           "collapsed stacks",
+           kResult, kSampling, ApplyOutput},
+    Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
+           kResult, kSampling,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.summary);
+           }},
     Option{"server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
-           "Pyroscope server to send profiles to, as http://pyroscope:4040", Option::In::kBoth,
+           "Pyroscope server to send profiles to, as http://pyroscope:4040", kServer, kSampling,
            ApplyServerAddress},
     Option{
         "application-name", "PYROSCOPE_APPLICATION_NAME", "NAME",
         "Name of the service on the server, also NAME{key=value,...} (default: from the program)",
-        Option::In::kBoth, ApplyApplicationName},
-    Option{"tag", "", "KEY=VALUE", "Label of all profiles; may be repeated", Option::In::kBoth,
+        kServer, kSampling, ApplyApplicationName},
+    Option{"tag", "", "KEY=VALUE", "Label of all profiles; may be repeated", kServer, kSampling,
            ApplyTag},
-    Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)",
-           Option::In::kBoth, ApplySampleRate},
-    Option{"output", "", "FILE",
-           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
-           "collapsed stacks",
-           Option::In::kBoth, ApplyOutput},
-    Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
-           Option::In::kBoth,
-           [](Settings& settings, const std::string& text) {
-             return ApplySwitch(text, settings.summary);
-           }},
+    Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)", kWhat,
+           kSampling, ApplySampleRate},
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
-           "Length of a profile sent to the server (default: 10s)", Option::In::kBoth,
+           "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
-    Option{"pid", "", "PID", "The process to look at", Option::In::kConnect, ApplyPid},
-    Option{"duration", "", "TIME", "End after this time (default: when the process ends)",
-           Option::In::kConnect,
+    Option{"pid", "", "PID", "The process to look at", kWhat, Commands(Command::kConnect),
+           ApplyPid},
+    Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
+           Commands(Command::kConnect),
            [](Settings& settings, const std::string& text) -> Result<void> {
              AGENT_TRY(settings.duration, ParseDuration(text));
              return {};
            }},
     Option{"spy-name", "PYROSCOPE_SPY_NAME", "NAME",
-           "Runtime of the program (default: auto, found out for each process)", Option::In::kBoth,
+           "Runtime of the program (default: auto, found out for each process)", kWhat, kSampling,
            ApplySpyName},
-    Option{"detect-subprocesses", "PYROSCOPE_DETECT_SUBPROCESSES", "BOOL",
-           "Profile the processes that the program starts as well (default: true)",
-           Option::In::kBoth,
+    Option{"detect-subprocesses", "PYROSCOPE_DETECT_SUBPROCESSES", "",
+           "Profile the processes that it starts as well (default: true; =false: only itself)",
+           kWhat, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.detect_subprocesses);
            }},
-    Option{"wall", "", "", "Profile the time that threads sleep as well", Option::In::kBoth,
+    Option{"wall", "", "", "Profile the time that threads sleep as well", kWhat, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.wall);
            }},
     Option{"kernel", "", "",
            "With --wall: the kernel's functions that a sleeping thread is in; needs CAP_SYS_ADMIN",
-           Option::In::kBoth,
+           kWhat, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},
-    Option{"gil", "", "", "Of Python only threads that hold the GIL; of other programs all",
-           Option::In::kBoth,
+    Option{"gil", "", "", "Of Python only threads that hold the GIL; of other programs all", kWhat,
+           kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.gil);
            }},
     Option{
         "dotnet-raw-names", "", "",
         "Methods of .NET as the metadata has them: Type+<Foo>d__5.MoveNext, not Type.Foo (async)",
-        Option::In::kBoth,
+        kNames, kSampling,
         [](Settings& settings, const std::string& text) {
           return ApplySwitch(text, settings.dotnet_raw_names);
         }},
     Option{"dotnet-perfmap", "", "",
            "Have .NET write a perf map (DOTNET_PerfMapEnabled=3), which names the methods of "
            "versions that are not read otherwise",
-           Option::In::kExec,
+           kNames, Commands(Command::kExec),
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.dotnet_perf_map);
            }},
     Option{"native", "", "",
            "Native frames of Python programs as well: extension modules, C libraries, the "
            "interpreter. Stops a thread for every sample",
-           Option::In::kBoth,
+           kWhat, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.native);
            }},
     Option{"threads", "", "",
            "Send each sample's thread to the server, as labels thread_name and thread_id (a series "
            "for each; a file has them anyway)",
-           Option::In::kBoth,
+           kServer, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.threads);
            }},
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",
-           Option::In::kBoth, ApplyDemangle},
+           kNames, kSampling, ApplyDemangle},
     Option{"debuginfod", "PYROSCOPE_DEBUGINFOD", "",
-           "Ask the servers in DEBUGINFOD_URLS for the debug files of stripped code",
-           Option::In::kBoth,
+           "Ask the servers in DEBUGINFOD_URLS for the debug files of stripped code", kNames,
+           kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.debuginfod);
            }},
     Option{"pyspy-blocking", "PYROSCOPE_PYSPY_BLOCKING", "",
-           "Stop a thread for every sample; not needed for true stacks", Option::In::kBoth,
+           "Stop a thread for every sample; not needed for true stacks", kWhat, kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.blocking);
            }},
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           Option::In::kBoth, ApplyLogLevel},
-    Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all",
-           Option::In::kBoth,
+           kLines, kSampling, ApplyLogLevel},
+    Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
+           kSampling,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.no_logging);
            }},
@@ -256,7 +264,7 @@ void ApplyEnvironment(Command command, std::span<const std::string> given,
                       const GetEnvironment& get_environment, Settings& settings) {
   for (const Option& option : AllOptions()) {
     if (option.environment.empty()) continue;
-    if (option.in == Option::In::kConnect && command != Command::kConnect) continue;
+    if (!option.in.Has(command)) continue;
     if (std::ranges::find(given, option.name) != given.end()) continue;
     const char* text = get_environment(std::string(option.environment).c_str());
     if (text == nullptr || *text == '\0') continue;

@@ -14,6 +14,7 @@
 #include "agent/base/error.h"
 #include "agent/base/log.h"
 #include "agent/base/types.h"
+#include "agent/cli/commands.h"
 #include "agent/profile/profile.h"
 #include "symbolizer/demangle.h"
 
@@ -44,16 +45,15 @@ struct Settings {
   Pid pid{};                            ///< connect only
 };
 
-enum class Command { kExec, kConnect };
-
 /// One flag. `apply` checks the text and takes it over; its error says what is wrong with the
 /// value.
 struct Option {
   std::string_view name;         ///< without dashes
   std::string_view environment;  ///< "" : none
-  std::string_view value;        ///< what the help calls the value; "" : a flag without one
+  std::string_view value;        ///< what the help calls the value; "" : a switch, on without one
   std::string_view help;
-  enum class In { kBoth, kExec, kConnect } in = In::kBoth;
+  std::string_view group;  ///< under which the help lists it
+  Commands in;             ///< that take it
   Result<void> (*apply)(Settings& settings, const std::string& text) = nullptr;
 };
 

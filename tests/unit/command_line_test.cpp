@@ -70,6 +70,13 @@ TEST_CASE("bad input names what was wrong") {
   CHECK_FALSE(Fault({}).empty());
 }
 
+TEST_CASE("a mistyped word brings the one that was meant") {
+  CHECK(Fault({"exec", "--sampel-rate", "5", "app"}).find("mean --sample-rate?") !=
+        std::string::npos);
+  CHECK(Fault({"conect", "5"}).find("mean agent connect?") != std::string::npos);
+  CHECK(Fault({"exec", "--pid", "5", "app"}).find("mean") == std::string::npos);
+}
+
 TEST_CASE("a password in an address is not repeated") {
   const std::string fault = Fault({"exec", "--server-address", "ftp://user:geheim@x", "app"});
   CHECK(fault.find("geheim") == std::string::npos);
@@ -81,6 +88,11 @@ TEST_CASE("connect takes a pid with and without its flag") {
   const auto bare = ParseCommandLine({"connect", "12"});
   REQUIRE(bare);
   CHECK(bare->settings.pid == Pid{12});
+  const auto between = ParseCommandLine({"connect", "--wall", "12", "--duration=1s"});
+  REQUIRE(between);
+  CHECK(between->settings.pid == Pid{12});
+  CHECK(between->settings.duration == std::chrono::seconds(1));
+  CHECK(Fault({"connect", "12", "13"}).find("13") != std::string::npos);
 }
 
 TEST_CASE("help is asked for, not an error") {

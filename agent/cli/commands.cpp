@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/commands.h"
+
+#include <algorithm>
+
+namespace agent {
+namespace {
+
+using Takes = CommandInfo::Takes;
+
+constexpr std::array kCommands = {
+    CommandInfo{Command::kExec,
+                "exec",
+                "[FLAGS] PROGRAM [ARGUMENTS...]",
+                "Runs a program and profiles it.",
+                {{{"python3 app.py", "shows the hottest functions at the end, and writes a file"},
+                  {"-o app.pb.gz ./server --port 80", "writes the whole run to a file"},
+                  {"--server-address http://pyroscope:4040 ./server",
+                   "sends a profile to the server every 10 s"}}},
+                Takes::kProgram},
+    CommandInfo{Command::kConnect,
+                "connect",
+                "[FLAGS] PID",
+                "Profiles a process that runs already, and leaves it as it was.",
+                {{{"--duration 10s 4711", "looks at process 4711 for ten seconds"},
+                  {"-o run.pb.gz 4711", "until it ends, or Ctrl-C"},
+                  {"--wall --duration 10s 4711", "the time that it waits as well"}}},
+                Takes::kProcess},
+};
+
+}  // namespace
+
+std::span<const CommandInfo> AllCommands() { return kCommands; }
+
+const CommandInfo& InfoOf(Command command) {
+  return *std::ranges::find(kCommands, command, &CommandInfo::command);
+}
+
+const CommandInfo* FindCommand(std::string_view name) {
+  const auto found = std::ranges::find(kCommands, name, &CommandInfo::name);
+  return found == kCommands.end() ? nullptr : &*found;
+}
+
+}  // namespace agent
