@@ -244,8 +244,9 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
 
 }  // namespace
 
-Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
+Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments, bool as_pyroscope) {
   CommandLine line;
+  line.settings.as_pyroscope = as_pyroscope;
   const std::string first = arguments.empty() ? "" : arguments.front();
   if (first == "--version" || first == "-version" || first == "version") {
     line.help = fmt::format("{}\n", kVersion);

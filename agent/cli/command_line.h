@@ -19,7 +19,9 @@ struct CommandLine {
 
 /// Parses argv without its first word. Flags as the old agent took them: one dash or two, "=" or a
 /// space before the value; the first word that is no flag begins the program, or is the pid.
-/// kInvalid with a text that names the flag and what to do.
-[[nodiscard]] Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments);
+/// kInvalid with a text that names the flag and what to do. `as_pyroscope`: by the old agent's name
+/// and defaults.
+[[nodiscard]] Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
+                                                   bool as_pyroscope = false);
 
 }  // namespace agent

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,8 @@
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
 #include "agent/format/profile_file.h"
+#include "agent/process/child_setup.h"
+#include "agent/process/run_as.h"
 #include "agent/process/supervision.h"
 #include "uploader/labels.h"
 
@@ -53,16 +56,20 @@ std::string DefaultFile(const std::string& application) {
 }
 
 // The program in our place, as if we had not been called.
-[[noreturn]] void ExecInPlace(const std::vector<std::string>& program) {
+[[noreturn]] void ExecInPlace(const std::vector<std::string>& program,
+                              const std::optional<RunAs>& run_as) {
+  if (run_as) {
+    if (const int error = Become(*run_as); error != 0) {
+      std::exit(ReportExecFailure(program, error));
+    }
+  }
   std::vector<char*> arguments;
   arguments.reserve(program.size() + 1);
   // execvp does not change the strings.
   for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   ::execvp(arguments[0], arguments.data());
-  const int number = errno;
-  LogError("cannot run \"{}\": {}", program[0], ErrnoError("").Message());
-  std::exit(number == ENOENT ? 127 : 126);
+  std::exit(ReportExecFailure(program, errno));
 }
 
 bool IsSwitchedOff(const char* name) {
@@ -99,19 +106,33 @@ bool PlanOutput(SessionPlan& plan) {
   return true;
 }
 
+// Whom the settings say the program shall run as. Ends where that cannot be.
+std::optional<RunAs> PlanRunAs(const Settings& settings) {
+  if (settings.user_name.empty() && settings.group_name.empty()) return std::nullopt;
+  Result<RunAs> run_as = FindRunAs(settings.user_name, settings.group_name);
+  Result<void> possible;
+  if (run_as) possible = CheckRunAs(*run_as);
+  if (run_as && possible) return *std::move(run_as);
+  LogError("--user-name, --group-name: {}",
+           run_as ? possible.error().Message() : run_as.error().Message());
+  std::exit(kUsageError);
+}
+
 [[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
+  const std::optional<RunAs> run_as = PlanRunAs(plan.settings);
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
-    ExecInPlace(line.plain);
+    ExecInPlace(line.plain, run_as);
   }
   if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.plain);
   if (!PlanOutput(plan)) {
     LogWarn(
         "nothing is profiled, for nothing would be kept: give --server-address URL (or set "
         "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
-    ExecInPlace(line.plain);
+    ExecInPlace(line.plain, run_as);
   }
   if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
-  RunLaunched(line.plain, [plan](const SamplerStart& start) { return RunSession(plan, start); });
+  RunLaunched(line.plain, run_as,
+              [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
 [[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
@@ -128,8 +149,15 @@ bool PlanOutput(SessionPlan& plan) {
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
-[[noreturn]] void Main(const std::vector<std::string>& arguments) {
-  const Result<CommandLine> line = ParseCommandLine(arguments);
+// What the old agent's name stands for.
+void ApplyOldDefaults(Settings& settings) {
+  if (settings.as_pyroscope && settings.server_address.empty() && settings.output.empty()) {
+    settings.server_address = "http://localhost:4040";
+  }
+}
+
+[[noreturn]] void Main(const std::vector<std::string>& arguments, bool as_pyroscope) {
+  const Result<CommandLine> line = ParseCommandLine(arguments, as_pyroscope);
   if (!line) {
     LogError("{}", line.error().Message());
     std::exit(kUsageError);
@@ -140,9 +168,13 @@ bool PlanOutput(SessionPlan& plan) {
     std::exit(0);
   }
   Settings settings = line->settings;
-  ApplyEnvironment(
-      line->command, line->given, [](const char* name) { return std::getenv(name); }, settings);
+  const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };
+  ApplyEnvironment(line->command, line->given, get_environment, settings);
+  ApplyOldDefaults(settings);
   SetLogLevel(settings.no_logging ? LogLevel::kNone : settings.log_level);
+  for (const std::string_view name : WithoutEffect(line->command, line->given, get_environment)) {
+    LogDebug("{} has no effect any more", name);
+  }
   const std::vector<RunFile> outputs = OutputsOf(settings);
   for (const RunFile& file : outputs) {
     if (const Result<void> writable = CheckProfileFile(file.path); !writable) {
@@ -175,5 +207,5 @@ bool PlanOutput(SessionPlan& plan) {
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
-  agent::Main(arguments);
+  agent::Main(arguments, argc > 0 && agent::BaseName(argv[0]) == "pyroscope");
 }

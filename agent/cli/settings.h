@@ -48,6 +48,9 @@ struct Settings {
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only
   Pid pid{};                            ///< connect only
+  std::string user_name;                ///< exec only; "" : as it is
+  std::string group_name;               ///< exec only
+  bool as_pyroscope = false;            ///< Called by the old agent's name: its defaults.
 };
 
 /// One flag. `apply` checks the text and takes it over; its error says what is wrong with the
@@ -71,6 +74,12 @@ using GetEnvironment = std::function<const char*(const char*)>;
 /// warned of, with the variable's name, and passed over: it must not keep the program from running.
 void ApplyEnvironment(Command command, std::span<const std::string> given,
                       const GetEnvironment& get_environment, Settings& settings);
+
+/// Names of the options that were given, on the command line or by the environment, and that mean
+/// nothing any more.
+[[nodiscard]] std::vector<std::string_view> WithoutEffect(Command command,
+                                                          std::span<const std::string> given,
+                                                          const GetEnvironment& get_environment);
 
 /// "10s", "500ms", "2m", "1h", or a number of seconds; more than zero.
 [[nodiscard]] Result<Nanoseconds> ParseDuration(const std::string& text);
