@@ -226,18 +226,18 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
     case CommandInfo::Takes::kProgram:
       line.plain = std::move(plain);
       if (!line.plain.empty()) return {};
-      return Fail(Errc::kInvalid,
-                  fmt::format("no program given: agent {} {}", info.name, info.arguments));
+      return Fail(Errc::kInvalid, "no program given",
+                  fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kProcess:
       AGENT_CHECK_OK(TakeProcess(std::move(plain), line));
       if (line.settings.pid != Pid{}) return {};
-      return Fail(Errc::kInvalid,
-                  fmt::format("which process? agent {} {}", info.name, info.arguments));
+      return Fail(Errc::kInvalid, "which process?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kFiles:
       line.plain = std::move(plain);
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};
-      return Fail(Errc::kInvalid,
-                  fmt::format("which files? agent {} {}", info.name, info.arguments));
+      return Fail(Errc::kInvalid, "which files?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
   }
   std::unreachable();
 }

@@ -151,7 +151,7 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
 
 // What the old agent's name stands for.
 void ApplyOldDefaults(Settings& settings) {
-  if (settings.as_pyroscope && settings.server_address.empty() && settings.output.empty()) {
+  if (settings.as_pyroscope && settings.server_address.empty() && settings.outputs.empty()) {
     settings.server_address = "http://localhost:4040";
   }
 }

@@ -31,8 +31,9 @@ Result<FileRun> Load(const std::string& path) {
   FileRun run;
   AGENT_TRY(run.loaded, LoadProfile(path));
   run.facts.name = path;
-  for (const std::string& comment : run.loaded->comments) {
-    if (ReadFactsComment(comment, run.facts, run.loaded->profile.losses())) break;
+  if (!ReadFactsJson(run.loaded->facts, run.facts, run.loaded->profile.losses()) &&
+      !run.loaded->facts.empty()) {
+    LogWarn("{}: what it says of its run cannot be read", path);
   }
   return run;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/format/loaded_profile.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <span>
@@ -45,7 +46,11 @@ Result<std::string> ReadWhole(const std::string& path) {
 void AddProfile(LoadedProfile& sum, const LoadedProfile& more) {
   std::unordered_map<const Module*, const Module*> modules;
   for (const Module& module : more.modules) {
-    modules.emplace(&module, &sum.modules.emplace_back(module));
+    const auto known = std::ranges::find_if(sum.modules, [&](const Module& other) {
+      return other.path == module.path && other.build_id == module.build_id;
+    });
+    modules.emplace(&module,
+                    known != sum.modules.end() ? &*known : &sum.modules.emplace_back(module));
   }
   // As Merge does, with the frames translated.
   std::vector<Frame> frames;

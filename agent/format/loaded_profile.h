@@ -19,7 +19,8 @@ struct LoadedProfile {
   FunctionTable functions;
   std::deque<Module> modules;
   Profile profile{WallTime(), std::chrono::milliseconds(100)};
-  std::vector<std::string> comments;  ///< What the writer noted.
+  std::vector<std::string> comments;  ///< What the writer noted, for people.
+  std::string facts;                  ///< PprofOptions::facts; "": none.
 };
 
 /// Reads pprof (gzipped or not), collapsed stacks or speedscope JSON: the content says which.

@@ -323,6 +323,11 @@ class Decoder {
       case kComment:
         ReadNumbers(field, comments_);
         break;
+      case kAgentFacts: {
+        const protozero::data_view text = View(field);
+        result_->facts.assign(text.data(), text.size());
+        break;
+      }
       default:
         field.skip();
     }

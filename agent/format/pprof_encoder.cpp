@@ -51,6 +51,7 @@ class Encoder {
     AddValueType(kPeriodType, "cpu", "nanoseconds");
     writer_.add_int64(kPeriod, profile_.period().count());
     AddComments();
+    if (!options_.facts.empty()) writer_.add_string(kAgentFacts, options_.facts);
     writer_.add_int64(kDefaultSampleType, String("cpu"));
     for (const std::string& text : strings_) writer_.add_string(kStringTable, text);
     return std::move(data_);
@@ -193,7 +194,6 @@ class Encoder {
   }
 
   void AddComments() {
-    for (const std::string& text : options_.comments) writer_.add_int64(kComment, String(text));
     const LossCounters& losses = profile_.losses();
     if (losses.LostSamples() == 0 && losses.late_ticks == 0 && losses.truncated == 0 &&
         losses.incomplete == 0 && losses.folded == 0) {

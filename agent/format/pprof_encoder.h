@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "agent/profile/profile.h"
 
@@ -16,7 +15,9 @@ struct PprofOptions {
   /// Carry the thread of each sample as labels "thread_name" and "thread_id": both texts, since
   /// Pyroscope makes series of texts only.
   bool thread_labels = false;
-  std::vector<std::string> comments = {};  ///< Beside the one of losses.
+  /// What the writer knows of the run besides, in a field of our own that other readers skip; "":
+  /// nothing.
+  std::string facts = {};
 };
 
 /// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types

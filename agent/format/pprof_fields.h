@@ -19,6 +19,7 @@ enum ProfileField : protozero::pbf_tag_type {
   kPeriod = 12,
   kComment = 13,
   kDefaultSampleType = 14,
+  kAgentFacts = 10001,  // ours (string): other readers skip it
 };
 enum ValueTypeField : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum SampleField : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };

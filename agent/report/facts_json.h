@@ -21,10 +21,8 @@ namespace agent {
 ///   throttling: {periods, throttled_periods, throttled}
 [[nodiscard]] std::string FactsJson(const Profile& profile, const RunFacts& facts);
 
-/// The facts as a comment of a pprof file, and back: for a report made from the file. False when
-/// `comment` is another one. Unnamed code is left out: its modules are not in the file.
-[[nodiscard]] std::string FactsComment(const Profile& profile, const RunFacts& facts);
-[[nodiscard]] bool ReadFactsComment(std::string_view comment, RunFacts& facts,
-                                    LossCounters& losses);
+/// Back again, for a report made from a file. False, and nothing changed, when `json` is something
+/// else. Unnamed code is left out: its modules are not in the file.
+[[nodiscard]] bool ReadFactsJson(std::string_view json, RunFacts& facts, LossCounters& losses);
 
 }  // namespace agent

@@ -2,6 +2,7 @@
 #include "agent/report/function_costs.h"
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -26,7 +27,8 @@ std::vector<FunctionCost> CostsByFunction(const Profile& profile, const Measure&
   std::ranges::sort(sorted, [](const FunctionCost& a, const FunctionCost& b) {
     if (a.self != b.self) return a.self > b.self;
     if (a.total != b.total) return a.total > b.total;
-    return a.function->name < b.function->name;
+    return std::tie(a.function->name, a.function->file, a.function->start_line) <
+           std::tie(b.function->name, b.function->file, b.function->start_line);
   });
   return sorted;
 }

@@ -17,8 +17,8 @@ std::string EncodeRun(FileFormat format, const Profile& profile, const RunFacts&
     case FileFormat::kHtml:
       return EncodePage(profile, facts);
     case FileFormat::kPprof:
-      return Gzip(EncodePprof(profile,
-                              {.sample_labels = true, .comments = {FactsComment(profile, facts)}}));
+      return Gzip(
+          EncodePprof(profile, {.sample_labels = true, .facts = FactsJson(profile, facts)}));
     case FileFormat::kFolded:
       return EncodeFolded(profile);
     case FileFormat::kSpeedscope:

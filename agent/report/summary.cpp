@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/counted.h"
@@ -27,13 +30,18 @@ std::string SampledLine(const Profile& profile, const RunFacts& facts, const Sam
     text += fmt::format(" (the kernel counted {:.2f} s)", Seconds(facts.kernel_cpu->count()));
   }
   const LossCounters& losses = profile.losses();
-  if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
-  if (losses.late_ticks > 0) text += fmt::format(", {} ticks left out", losses.late_ticks);
-  if (losses.truncated > 0) text += fmt::format(", {} stacks cut", losses.truncated);
-  if (losses.incomplete > 0) {
-    text += fmt::format(", {} stacks without callers", losses.incomplete);
+  const std::pair<std::uint64_t, std::string_view> counts[] = {
+      {losses.LostSamples(), "sample# lost"},
+      {losses.late_ticks, "tick# left out"},
+      {losses.truncated, "stack# cut"},
+      {losses.incomplete, "stack# without callers"},
+      {losses.folded, "stack# folded"}};
+  for (const auto& [count, what] : counts) {
+    if (count == 0) continue;
+    const std::size_t plural = what.find('#');
+    text += fmt::format(", {} {}{}{}", count, what.substr(0, plural), count == 1 ? "" : "s",
+                        what.substr(plural + 1));
   }
-  if (losses.folded > 0) text += fmt::format(", {} stacks folded", losses.folded);
   return text;
 }
 

@@ -8,8 +8,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kMark = "agent facts ";
-
 Nanoseconds SecondsOf(const json& value) {
   return std::chrono::round<Nanoseconds>(std::chrono::duration<double>(value.get<double>()));
 }
@@ -63,13 +61,8 @@ void TakeFacts(const json& object, RunFacts& facts) {
 
 }  // namespace
 
-std::string FactsComment(const Profile& profile, const RunFacts& facts) {
-  return std::string(kMark) + FactsJson(profile, facts);
-}
-
-bool ReadFactsComment(std::string_view comment, RunFacts& facts, LossCounters& losses) {
-  if (!comment.starts_with(kMark)) return false;
-  const json object = json::parse(comment.substr(kMark.size()), nullptr, false);
+bool ReadFactsJson(std::string_view text, RunFacts& facts, LossCounters& losses) {
+  const json object = json::parse(text, nullptr, false);
   try {
     RunFacts read;
     LossCounters lost;
