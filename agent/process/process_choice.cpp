@@ -34,16 +34,6 @@ bool IsRuntime(std::string_view command) {
   });
 }
 
-// Of another container's process as well, whose file has another path.
-bool IsAgent(const std::string& folder) {
-  struct stat own{};
-  struct stat other{};
-  if (::stat("/proc/self/exe", &own) != 0 || ::stat((folder + "/exe").c_str(), &other) != 0) {
-    return false;
-  }
-  return own.st_dev == other.st_dev && own.st_ino == other.st_ino;
-}
-
 }  // namespace
 
 Result<ProcessChoice> ProcessChoice::ByName(const std::string& regex) {
@@ -83,13 +73,21 @@ bool ProcessChoice::Wants(Pid process) const {
   if (!command || command->empty()) return false;
   switch (kind_) {
     case Kind::kName:
-      return HasName(folder, *command) && !IsAgent(folder);
+      return HasName(folder, *command) && !IsAgent(process);
     case Kind::kContainer:
-      return IsInContainer(folder) && !IsAgent(folder);
+      return IsInContainer(folder) && !IsAgent(process);
     case Kind::kAll:
-      return process != Pid{1} && !IsRuntime(*command) && !IsAgent(folder);
+      return process != Pid{1} && !IsRuntime(*command) && !IsAgent(process);
   }
   std::unreachable();
+}
+
+bool ProcessChoice::IsAgent(Pid process) {
+  const std::string exe = fmt::format("/proc/{}/exe", static_cast<pid_t>(process));
+  struct stat own{};
+  struct stat other{};
+  if (::stat("/proc/self/exe", &own) != 0 || ::stat(exe.c_str(), &other) != 0) return false;
+  return own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
 bool ProcessChoice::HasName(const std::string& folder, const std::string& command) const {

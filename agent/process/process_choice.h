@@ -25,6 +25,8 @@ class ProcessChoice {
   [[nodiscard]] static ProcessChoice All();
 
   [[nodiscard]] bool Wants(Pid process) const;
+  /// Whether it runs this agent's file: also as a child of a process that is wanted it is left out.
+  [[nodiscard]] static bool IsAgent(Pid process);
   /// Whether the run goes on when there is none (any more).
   [[nodiscard]] bool IsAll() const { return kind_ == Kind::kAll; }
   /// What was asked for: the regex, the container; "" for all.

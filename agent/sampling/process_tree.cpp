@@ -70,7 +70,9 @@ std::vector<ProcessTree::Task> ProcessTree::Threads(Pid process) {
 }
 
 void ProcessTree::AddMember(Pid process, std::vector<Task>& found) {
-  if (!members_.insert(process).second) return;
+  if (members_.contains(process)) return;
+  if (choice_ != nullptr && ProcessChoice::IsAgent(process)) return;
+  members_.insert(process);
   const std::vector<Task> threads = Threads(process);
   found.insert(found.end(), threads.begin(), threads.end());
 }
