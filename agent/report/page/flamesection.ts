@@ -12,7 +12,7 @@ import { calleesOf, callersOf, type Costs } from "./tree";
 import type { View } from "./view";
 
 const HELP =
-  "With the keyboard: arrow keys go to the caller, to the heaviest callee and to the neighbours; Enter zooms in, Backspace zooms out by one, Escape shows all; " +
+  "Arrow keys go to the caller, to the heaviest callee and to the neighbours; Enter zooms in, Backspace zooms out by one, Escape shows all; " +
   "C shows callers and callees; N and Shift+N go to the next and previous match of a search.";
 
 export class FlameSection {
@@ -97,7 +97,7 @@ export class FlameSection {
   private build(): HTMLElement {
     const title = newId();
     const explanation = this.view.compares
-      ? "Each box is a function, as wide as its share of both runs together, each run counted as 100 %. The boxes below it are what it called."
+      ? "Each box is a function, as wide as what it cost in both runs together. The boxes below it are what it called."
       : "Each box is a function, as wide as its share of what is shown. The boxes below it are what it called, the costliest on the left: left to right is not time.";
     this.whole.append(this.main.element);
     this.sandwich.append(
@@ -116,7 +116,7 @@ export class FlameSection {
       this.whole,
       this.sandwich,
       this.details,
-      h("p", { id: this.help, class: "explanation" }, HELP),
+      h("details", { class: "explanation" }, h("summary", {}, "Keyboard"), h("p", { id: this.help }, HELP)),
     );
   }
 
@@ -176,13 +176,14 @@ export class FlameSection {
     const { theme } = this.theme;
     const label = (node: number) => this.labelOf(costs, node);
     if (this.view.compares) {
-      const [before, after] = this.view.sum;
+      const { bases } = this.view.scale;
+      const [before, after] = bases;
       const width = costs.total[0].map((value, i) => (before > 0 ? value / before : 0) + (after > 0 ? costs.total[1][i] / after : 0));
       return {
         tree,
         width,
         label,
-        fill: (node) => changeFill(tree.fn[node] < 0 ? 0 : changeOf(costs.total.map((total) => total[node]), this.view.sum).degree, theme),
+        fill: (node) => changeFill(tree.fn[node] < 0 ? 0 : changeOf(costs.total.map((total) => total[node]), bases).degree, theme),
         describe: (node) => this.describe(costs, node),
         tip: (node) => this.tip(costs, node),
       };
@@ -212,7 +213,7 @@ export class FlameSection {
     const values = costs.total.map((total) => total[node]);
     const text = (value: number, run: number) => `${format.share(value, sum[run])} (${format.amount(value, kind, sum[run])})`;
     if (this.view.compares) {
-      const { absolute, relative } = changeText(changeOf(values, sum), values, sum);
+      const { absolute, relative } = changeText(values, this.view.scale);
       return [`before ${text(values[0], 0)}`, `after ${text(values[1], 1)}`, `change ${absolute}, ${relative}`];
     }
     return [`total ${text(values[0], 0)}`, `self ${text(costs.self[0][node], 0)}`];
@@ -259,8 +260,8 @@ export class FlameSection {
     }
     const graph = costs === this.view.costs ? this.main : costs === this.costs?.callers ? this.callers : this.callees;
     const place = this.placeOf(fn);
-    const lines = this.view.hotLines(fn).slice(0, 5);
-    const own = this.view.functions[this.view.functions.length - 1].self[fn];
+    const lines = this.view.hotLines(fn);
+    const own = lines.reduce((sum, { cost }) => sum + cost, 0);
     const path = costs.tree.path(node).map((above) =>
       h("li", {}, h("button", { type: "button", class: "link", "aria-current": above === node ? "true" : null, onclick: () => graph.select(above) }, nameText(this.shown[costs.tree.fn[above]]))),
     );
@@ -268,7 +269,7 @@ export class FlameSection {
       h("h3", {}, nameText(this.shown[fn])),
       place === "" ? "" : h("p", { class: "place" }, nameText(place)),
       h("p", {}, this.figures(costs, node).join(" · ")),
-      lines.length > 0 ? h("p", {}, `Its own lines: ${lines.map(({ line, cost }) => `${line} (${format.share(cost, own)})`).join(", ")}`) : "",
+      lines.length > 0 ? h("p", {}, `Its own cost by line, over the whole run: ${lines.slice(0, 5).map(({ line, cost }) => `line ${line} (${format.share(cost, own)})`).join(", ")}`) : "",
       h(
         "p",
         { class: "buttons" },
