@@ -19,7 +19,7 @@ export class FlameSection {
   readonly element: HTMLElement;
   /** The function whose callers and callees are shown; -1: the whole tree is. */
   private opened = -1;
-  private palette!: Palette;
+  private readonly palettes: Record<ColorBy, Palette>;
   private colorBy: ColorBy;
   private costs: { callers: Costs; callees: Costs } | null = null;
   private readonly names: string[];
@@ -46,7 +46,8 @@ export class FlameSection {
     const { name, file } = view.report.functions;
     this.names = name.map((text, i) => `${text}\n${file[i]}`.toLowerCase());
     this.shown = name.map((text) => printable(text) || "(no name)");
-    this.colorBy = new Palette(view.report.functions, "runtime", view.functions[0].self).categories.length > 1 ? "runtime" : "package";
+    this.palettes = { runtime: this.makePalette("runtime"), package: this.makePalette("package") };
+    this.colorBy = this.palettes.runtime.colors.length > 1 ? "runtime" : "package";
     const events = (costs: () => Costs) => ({
       onSelect: (node: number) => this.showDetails(costs(), node),
       onZoom: (node: number) => (this.reset.hidden = node === 0 || this.opened >= 0),
@@ -65,6 +66,14 @@ export class FlameSection {
     view.onChange(() => this.update());
     theme.onChange(() => this.update());
     this.update();
+  }
+
+  private get palette(): Palette {
+    return this.palettes[this.colorBy];
+  }
+
+  private makePalette(by: ColorBy): Palette {
+    return new Palette(this.view.report.functions, by, this.view.functions[0].self);
   }
 
   /** Shows who calls a function and what it calls; the root of all (-1) has neither. */
@@ -140,9 +149,8 @@ export class FlameSection {
   private update(): void {
     const { view } = this;
     const functions = view.report.functions;
-    this.palette = new Palette(functions, this.colorBy, view.functions[view.functions.length - 1].self);
     if (view.compares) this.legend.showChange(this.theme.theme);
-    else this.legend.show(this.palette.categories, view.sum[0], this.theme.theme);
+    else this.legend.show(this.palette.categories(view.functions[0].self), view.sum[0], this.theme.theme);
     this.whole.hidden = this.opened >= 0;
     this.sandwich.hidden = this.opened < 0;
     if (this.opened >= 0) {
@@ -188,7 +196,7 @@ export class FlameSection {
         tip: (node) => this.tip(costs, node),
       };
     }
-    const colors = new Map([-1, ...this.palette.categories.map(({ color }) => color)].map((color) => [color, tints(color, theme)]));
+    const colors = new Map([-1, ...this.palette.colors].map((color) => [color, tints(color, theme)]));
     return {
       tree,
       width: costs.total[0],

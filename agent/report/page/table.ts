@@ -80,7 +80,7 @@ export class FunctionTable {
       ),
       h(
         "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": title },
+        { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of functions" },
         h("table", { class: "functions-table" }, this.caption, h("thead", {}, this.head), this.body),
       ),
       h("p", { class: "more" }, this.more),
@@ -190,8 +190,12 @@ export class FunctionTable {
         h(
           "th",
           { scope: "row", class: "name" },
-          h("button", { type: "button", class: "link", onclick: () => this.open(fn) }, nameText(name[fn] || "(no name)")),
-          place(fn) === "" ? null : nameText(place(fn), { class: "place" }),
+          h(
+            "div",
+            {},
+            h("button", { type: "button", class: "link", onclick: () => this.open(fn) }, nameText(name[fn] || "(no name)")),
+            place(fn) === "" ? null : nameText(place(fn), { class: "place" }),
+          ),
         ),
       ],
       copied: [

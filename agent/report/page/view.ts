@@ -32,6 +32,7 @@ export class View {
   functions!: { self: Float64Array; total: Float64Array }[];
   /** What all of it costs, by run. */
   sum!: number[];
+  private readonly known = new Map<string, Group[]>();
   private readonly listeners: (() => void)[] = [];
 
   constructor(readonly report: Report) {
@@ -40,7 +41,7 @@ export class View {
     this.kinds = (["cpu", "wall", "count"] as Kind[]).filter(has);
     if (this.kinds.length === 0) this.kinds = ["cpu"];
     this.slices = Math.max(...report.runs.map((run) => run.slices));
-    const wanted = report.compare ?? "cpu";
+    const wanted = report.compare ?? "wall"; // who asked for it wants to see it
     this.choice = {
       kind: this.kinds.includes(wanted) ? wanted : this.kinds[0],
       process: "",
@@ -76,12 +77,13 @@ export class View {
   }
 
   processes(): Group[] {
-    return this.groups((threads, i) => ({ key: this.processKey(threads, i), label: this.processLabel(threads, i) }), "");
+    return this.cached(`${this.choice.kind} processes`, (threads, i) => ({ key: this.processKey(threads, i), label: this.processLabel(threads, i) }), "");
   }
 
   /** Of the chosen process. */
   threads(): Group[] {
-    return this.groups(
+    return this.cached(
+      `${this.choice.kind} threads ${this.choice.process}`,
       (threads, i) => ({ key: this.threadKey(threads, i), label: this.threadLabel(threads, i) }),
       this.choice.process,
     );
@@ -158,6 +160,15 @@ export class View {
   private threadLabel(threads: Threads, i: number): string {
     const name = threads.thread[i] || "thread";
     return this.compares || threads.tid[i] === 0 ? name : `${name} (${threads.tid[i]})`;
+  }
+
+  private cached(key: string, describe: (threads: Threads, i: number) => { key: string; label: string }, process: string): Group[] {
+    let found = this.known.get(key);
+    if (found === undefined) {
+      found = this.groups(describe, process);
+      this.known.set(key, found);
+    }
+    return found;
   }
 
   private groups(describe: (threads: Threads, i: number) => { key: string; label: string }, process: string): Group[] {
