@@ -8,7 +8,7 @@ const setting = setUp();
 const exactNs = (value) => `${value.toLocaleString("en-US")} ns`;
 
 test("a table equals the pprof file of the same profile", async () => {
-  const [html, pprof] = probe(setting, "large", "large.html", "large.pb.gz");
+  const [html, pprof] = probe(setting, "tree", "tree.html", "tree.pb.gz");
   const { page, faults, close } = await open(setting, html);
   await showAllRows(page);
   const rows = await tableRows(page);
