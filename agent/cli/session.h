@@ -7,13 +7,14 @@
 
 #include "agent/cli/settings.h"
 #include "agent/process/supervision.h"
+#include "agent/report/run_file.h"
 
 namespace agent {
 
 struct SessionPlan {
   Settings settings;
   std::string application_name;
-  std::string output;                ///< File of the whole run; "" : none.
+  std::vector<RunFile> outputs;      ///< Files of the whole run.
   bool summary = false;              ///< A table on stderr at the end.
   std::vector<std::string> command;  ///< exec: the program and its arguments.
 };

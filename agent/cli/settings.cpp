@@ -61,6 +61,10 @@ Result<void> ApplyTag(Settings& settings, const std::string& text) {
 
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   const std::optional<double> rate = ParseReal(text);
+  if (settings.as_pyroscope && rate == 0.0) {
+    settings.sample_rate = Settings().sample_rate;
+    return {};
+  }
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
     return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
   }
@@ -78,15 +82,30 @@ Result<void> ApplyUploadInterval(Settings& settings, const std::string& text) {
 }
 
 Result<void> ApplyOutput(Settings& settings, const std::string& text) {
-  AGENT_CHECK_OK(ProfileFileFormat(text));
-  settings.output = text;
+  if (text.empty()) return Fail(Errc::kInvalid, "must not be empty");
+  settings.outputs.push_back(text);
   return {};
+}
+
+Result<void> ApplyFormat(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.format, ParseFileFormat(text));
+  return {};
+}
+
+Result<void> ApplyBy(Settings& settings, const std::string& text) {
+  for (const Measure& measure : {kCpuTime, kWallTime, kSampleCount}) {
+    if (text != measure.name) continue;
+    settings.measure = measure;
+    return {};
+  }
+  return Fail(Errc::kInvalid, "must be cpu, wall or samples");
 }
 
 Result<void> ApplySpyName(Settings&, const std::string& text) {
   // The runtime that a process has mapped decides which spy it gets; a name only has to be one.
-  constexpr std::array<std::string_view, 9> kNames = {
-      "auto", "python", "pyspy", "dotnet", "dotnetspy", "native", "rbspy", "phpspy", "ebpfspy"};
+  constexpr std::array<std::string_view, 10> kNames = {"auto",      "python",  "pyspy", "dotnet",
+                                                       "dotnetspy", "native",  "rbspy", "phpspy",
+                                                       "ebpfspy",   "debugspy"};
   if (std::ranges::find(kNames, text) == kNames.end()) {
     return Fail(Errc::kInvalid,
                 "there is no such spy; known are auto, python (pyspy), dotnet (dotnetspy), native");
@@ -128,11 +147,28 @@ constexpr std::string_view kWhat = "What is looked at";
 constexpr std::string_view kNames = "Names";
 constexpr std::string_view kLines = "Lines of the agent's own, on stderr";
 
+constexpr std::string_view kProgram = "The program";
+constexpr std::string_view kNoEffect = "Taken for the old agent's sake, without effect";
+
+Result<void> ApplyNothing(Settings&, const std::string&) { return {}; }
+
 constexpr std::array kOptions = {
     Option{"output", "", "FILE",
-           "Write the whole run to FILE: .html for a page, .pb.gz or .pprof for pprof, .folded or "
-           ".collapsed for collapsed stacks",
-           kResult, kSampling, ApplyOutput},
+           "Write the whole run to FILE; its ending says how: .html (a page for the browser), "
+           ".pb.gz or .pprof (pprof), .folded or .collapsed (collapsed stacks), .speedscope.json, "
+           ".gecko.json (Firefox Profiler), .svg, .json (summary); may be repeated",
+           kResult, kWriting, ApplyOutput},
+    Option{"format", "", "FORMAT",
+           "Of FILE, whatever its name: html, pprof, collapsed, speedscope, gecko, svg, json",
+           kResult, kWriting, ApplyFormat},
+    Option{"by", "", "MEASURE",
+           "Compare and sort by cpu, wall or samples (default: what the file has)", kResult,
+           Commands(Command::kReport, Command::kDiff), ApplyBy},
+    Option{"text", "", "", "The table on stdout as well, beside -o", kResult,
+           Commands(Command::kReport, Command::kDiff),
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.text);
+           }},
     Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
            kResult, kSampling,
            [](Settings& settings, const std::string& text) {
@@ -227,10 +263,33 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.blocking);
            }},
+    Option{"user-name", "PYROSCOPE_USER_NAME", "USER",
+           "Run the program as this user, by name or number, with his groups", kProgram,
+           Commands(Command::kExec),
+           [](Settings& settings, const std::string& text) -> Result<void> {
+             settings.user_name = text;
+             return {};
+           }},
+    Option{"group-name", "PYROSCOPE_GROUP_NAME", "GROUP",
+           "Run the program in this group, by name or number", kProgram, Commands(Command::kExec),
+           [](Settings& settings, const std::string& text) -> Result<void> {
+             settings.group_name = text;
+             return {};
+           }},
+    Option{"rbspy-blocking", "PYROSCOPE_RBSPY_BLOCKING", "", "Ruby is not looked into", kNoEffect,
+           kSampling, ApplyNothing},
+    Option{"php-spy-args", "PYROSCOPE_PHP_SPY_ARGS", "ARGS", "PHP is not looked into", kNoEffect,
+           kSampling, ApplyNothing},
+    Option{"no-root-drop", "PYROSCOPE_NO_ROOT_DROP", "", "Below sudo the program stays root's",
+           kNoEffect, Commands(Command::kExec), ApplyNothing},
+    Option{"upstream-threads", "PYROSCOPE_UPSTREAM_THREADS", "N", "One thread sends", kNoEffect,
+           kSampling, ApplyNothing},
+    Option{"upstream-request-timeout", "PYROSCOPE_UPSTREAM_REQUEST_TIMEOUT", "TIME",
+           "Requests have a time limit of their own", kNoEffect, kSampling, ApplyNothing},
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           kLines, kSampling, ApplyLogLevel},
+           kLines, kAll, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
            [](Settings& settings, const std::string& text) {
@@ -241,6 +300,20 @@ constexpr std::array kOptions = {
 }  // namespace
 
 std::span<const Option> AllOptions() { return kOptions; }
+
+std::vector<std::string_view> WithoutEffect(Command command, std::span<const std::string> given,
+                                            const GetEnvironment& get_environment) {
+  std::vector<std::string_view> names;
+  for (const Option& option : AllOptions()) {
+    if (option.group != kNoEffect || !option.in.Has(command)) continue;
+    if (std::ranges::find(given, option.name) != given.end()) {
+      names.push_back(option.name);
+    } else if (get_environment(std::string(option.environment).c_str()) != nullptr) {
+      names.push_back(option.environment);
+    }
+  }
+  return names;
+}
 
 Result<Nanoseconds> ParseDuration(const std::string& text) {
   std::string_view number = text;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -91,13 +93,40 @@ Result<void> WriteSpecial(const std::string& path, std::string_view text) {
 }  // namespace
 
 Result<FileFormat> ProfileFileFormat(const std::string& path) {
-  if (path.ends_with(".pb.gz") || path.ends_with(".pprof")) return FileFormat::kPprof;
-  if (path.ends_with(".folded") || path.ends_with(".collapsed")) return FileFormat::kFolded;
-  if (path.ends_with(".html")) return FileFormat::kHtml;
-  return Fail(
-      Errc::kInvalid,
-      "the file's name must end in .html (a page for the browser), .pb.gz or .pprof (pprof), "
-      ".folded or .collapsed (collapsed stacks)");
+  // The longest ending first.
+  constexpr std::array<std::pair<std::string_view, FileFormat>, 9> kEndings = {
+      {{".html", FileFormat::kHtml},
+       {".pb.gz", FileFormat::kPprof},
+       {".pprof", FileFormat::kPprof},
+       {".folded", FileFormat::kFolded},
+       {".collapsed", FileFormat::kFolded},
+       {".speedscope.json", FileFormat::kSpeedscope},
+       {".gecko.json", FileFormat::kGecko},
+       {".svg", FileFormat::kSvg},
+       {".json", FileFormat::kJson}}};
+  for (const auto& [ending, format] : kEndings) {
+    if (path.ends_with(ending)) return format;
+  }
+  return Fail(Errc::kInvalid,
+              "the file's name must end in .html (a page for the browser), .pb.gz or .pprof "
+              "(pprof), .folded or .collapsed (collapsed stacks), .speedscope.json, .gecko.json "
+              "(Firefox Profiler), .svg or .json (summary)");
+}
+
+Result<FileFormat> ParseFileFormat(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, FileFormat>, 8> kNames = {
+      {{"html", FileFormat::kHtml},
+       {"pprof", FileFormat::kPprof},
+       {"collapsed", FileFormat::kFolded},
+       {"folded", FileFormat::kFolded},
+       {"speedscope", FileFormat::kSpeedscope},
+       {"gecko", FileFormat::kGecko},
+       {"svg", FileFormat::kSvg},
+       {"json", FileFormat::kJson}}};
+  const auto found = std::ranges::find(kNames, name, &decltype(kNames)::value_type::first);
+  if (found != kNames.end()) return found->second;
+  return Fail(Errc::kInvalid,
+              "must be html, pprof, collapsed, speedscope, gecko (Firefox Profiler), svg or json");
 }
 
 Result<void> CheckProfileFile(const std::string& path) {

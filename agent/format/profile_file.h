@@ -9,11 +9,20 @@
 
 namespace agent {
 
-enum class FileFormat { kPprof, kFolded, kHtml };
+enum class FileFormat {
+  kHtml,        ///< .html: a page.
+  kPprof,       ///< .pb.gz, .pprof: gzipped pprof with sample labels.
+  kFolded,      ///< .folded, .collapsed: collapsed stacks.
+  kSpeedscope,  ///< .speedscope.json
+  kGecko,       ///< .gecko.json: for the Firefox Profiler.
+  kSvg,         ///< .svg: a picture.
+  kJson,        ///< .json: the summary.
+};
 
-/// .pb.gz and .pprof: gzipped pprof with sample labels; .folded and .collapsed: collapsed stacks;
-/// .html: a page. kInvalid else.
+/// By the name's ending. kInvalid, with a text that lists them, for others.
 [[nodiscard]] Result<FileFormat> ProfileFileFormat(const std::string& path);
+/// "html", "pprof", "collapsed", "speedscope", "gecko", "svg", "json". kInvalid for others.
+[[nodiscard]] Result<FileFormat> ParseFileFormat(std::string_view name);
 
 /// Whether WriteProfileFile could write there now. Leaves an existing file as it is.
 [[nodiscard]] Result<void> CheckProfileFile(const std::string& path);

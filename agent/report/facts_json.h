@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "agent/profile/profile.h"
 #include "agent/report/run_facts.h"
@@ -19,5 +20,9 @@ namespace agent {
 ///   pauses: {count, p50, p99, max}; own: {cpu, peak_bytes}
 ///   throttling: {periods, throttled_periods, throttled}
 [[nodiscard]] std::string FactsJson(const Profile& profile, const RunFacts& facts);
+
+/// Back again, for a report made from a file. False, and nothing changed, when `json` is something
+/// else. Unnamed code is left out: its modules are not in the file.
+[[nodiscard]] bool ReadFactsJson(std::string_view json, RunFacts& facts, LossCounters& losses);
 
 }  // namespace agent

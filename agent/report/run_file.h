@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run in a file, in the format that the file's name says.
+// A run in a file.
 #pragma once
 
 #include <string>
@@ -11,13 +11,17 @@
 
 namespace agent {
 
+struct RunFile {
+  std::string path;
+  FileFormat format = FileFormat::kPprof;
+};
+
 /// The whole content of the file.
 [[nodiscard]] std::string EncodeRun(FileFormat format, const Profile& profile,
                                     const RunFacts& facts);
 
-/// Encodes and writes (WriteProfileFile). kInvalid for a name that says no format; nothing is
-/// written then.
-[[nodiscard]] Result<void> WriteRunFile(const std::string& path, const Profile& profile,
+/// Encodes and writes (WriteProfileFile).
+[[nodiscard]] Result<void> WriteRunFile(const RunFile& file, const Profile& profile,
                                         const RunFacts& facts);
 
 }  // namespace agent

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "agent/base/log.h"
-#include "agent/report/run_file.h"
 
 namespace agent {
 namespace {
@@ -13,9 +12,9 @@ constexpr std::chrono::minutes kWriteEvery{1};
 
 }  // namespace
 
-RunRecorder::RunRecorder(std::string file, RunFacts facts, const Clock& clock,
+RunRecorder::RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
                          const Function* folded)
-    : file_(std::move(file)),
+    : files_(std::move(files)),
       facts_(std::move(facts)),
       clock_(clock),
       folded_(folded),
@@ -29,17 +28,25 @@ void RunRecorder::Write(const Profile& window) {
   run_->Merge(window);
   run_->set_duration(window.start() + window.duration() - run_->start());
   run_->Shrink(kMaxBytes, folded_);
-  if (file_.empty() || clock_.Now() < next_write_) return;
+  if (files_.empty() || clock_.Now() < next_write_) return;
   next_write_ = clock_.Now() + kWriteEvery;
-  const Result<void> written = WriteRunFile(file_, *run_, facts_);
+  const Result<void> written = WriteFiles(facts_);
   if (!written && !std::exchange(said_failed_, true)) {
     LogWarn("the profile cannot be written, it is tried again: {}", written.error().Message());
   }
 }
 
 Result<void> RunRecorder::Finish(const RunFacts& facts) {
-  if (file_.empty() || !run_) return {};
-  return WriteRunFile(file_, *run_, facts);
+  return run_ ? WriteFiles(facts) : Result<void>();
+}
+
+Result<void> RunRecorder::WriteFiles(const RunFacts& facts) {
+  Result<void> all;
+  for (const RunFile& file : files_) {
+    Result<void> written = WriteRunFile(file, *run_, facts);
+    if (!written && all) all = std::move(written);
+  }
+  return all;
 }
 
 }  // namespace agent

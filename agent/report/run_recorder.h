@@ -3,12 +3,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/base/error.h"
 #include "agent/profile/profile.h"
 #include "agent/report/run_facts.h"
+#include "agent/report/run_file.h"
 
 namespace agent {
 
@@ -19,18 +20,21 @@ class RunRecorder final : public ProfileSink {
  public:
   static constexpr std::size_t kMaxBytes = 64u << 20;
 
-  /// `file`: "" for none. `facts`: those that are known at the start, for what is written before
+  /// `files`: may be none. `facts`: those that are known at the start, for what is written before
   /// the end. `clock` and `folded` (the marker of folded stacks) outlive the recorder.
-  RunRecorder(std::string file, RunFacts facts, const Clock& clock, const Function* folded);
+  RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
+              const Function* folded);
 
   void Write(const Profile& window) override;
-  /// Writes the file for the last time.
+  /// Writes the files for the last time; all are tried.
   Result<void> Finish(const RunFacts& facts);
   /// Null when there was no window.
   [[nodiscard]] const Profile* run() const { return run_ ? &*run_ : nullptr; }
 
  private:
-  std::string file_;
+  Result<void> WriteFiles(const RunFacts& facts);
+
+  std::vector<RunFile> files_;
   RunFacts facts_;
   const Clock& clock_;
   const Function* folded_;
