@@ -162,12 +162,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
-      LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),
-               attached.error().Message(),
-               attached.error().code == Errc::kNotPermitted
-                   ? "; run as the same user or as root, in a container add the capability "
-                     "SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
-                   : "");
+      LogError("cannot profile process {}: {}", static_cast<pid_t>(start.target),
+               attached.error().Message());
       return 1;
     }
   }
