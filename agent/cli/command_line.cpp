@@ -106,7 +106,7 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
 // Flags may stand among plain words, but not behind a program's name.
 Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
   Words words;
-  const bool is_launch = info.takes == CommandInfo::Takes::kProgram;
+  const bool is_launch = info.takes != CommandInfo::Takes::kProcess;
   while (!rest.empty()) {
     const std::string& word = rest.front();
     if (word == "--") {
@@ -221,6 +221,10 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       if (line.settings.pid != Pid{}) return {};
       return Fail(Errc::kInvalid,
                   fmt::format("which process? agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kEither:
+      line.program = std::move(plain);
+      if (line.program.empty() || line.settings.pid == Pid{}) return {};
+      return Fail(Errc::kInvalid, "a process or a program, not both", line.program[0]);
   }
   std::unreachable();
 }

@@ -26,6 +26,14 @@ constexpr std::array kCommands = {
                   {"-o run.pb.gz 4711", "until it ends, or Ctrl-C"},
                   {"--wall --duration 10s 4711", "the time that it waits as well"}}},
                 Takes::kProcess},
+    CommandInfo{Command::kDoctor,
+                "doctor",
+                "[--pid PID | -- PROGRAM]",
+                "Says whether programs can be profiled here, what blocks it, and what cures that.",
+                {{{"", "programs that `agent exec` starts"},
+                  {"--pid 4711", "process 4711"},
+                  {"-- ./server", "./server, which is not run for it"}}},
+                Takes::kEither},
 };
 
 }  // namespace

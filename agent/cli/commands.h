@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect };
+enum class Command : std::uint8_t { kExec, kConnect, kDoctor };
 
 /// A set of commands.
 class Commands {
@@ -42,6 +42,7 @@ struct CommandInfo {
   enum class Takes : std::uint8_t {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
+    kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };
 

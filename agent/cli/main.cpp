@@ -16,6 +16,7 @@
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
+#include "agent/cli/doctor.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
 #include "agent/format/profile_file.h"
@@ -154,6 +155,9 @@ void ApplyOldDefaults(Settings& settings) {
     [[maybe_unused]] const ssize_t written =
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
     std::exit(0);
+  }
+  if (line->command == Command::kDoctor) {
+    std::exit(RunDoctor({.pid = line->settings.pid, .program = line->program}));
   }
   SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}};
   const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };

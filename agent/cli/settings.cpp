@@ -162,8 +162,8 @@ constexpr std::array kOptions = {
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
-    Option{"pid", "", "PID", "The process to look at", kWhat, Commands(Command::kConnect),
-           ApplyPid},
+    Option{"pid", "", "PID", "The process to look at", kWhat,
+           Commands(Command::kConnect, Command::kDoctor), ApplyPid},
     Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
            Commands(Command::kConnect),
            [](Settings& settings, const std::string& text) -> Result<void> {
