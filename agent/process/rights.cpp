@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::uint64_t kSysPtrace = std::uint64_t{1} << CAP_SYS_PTRACE;
 constexpr int kMostAncestors = 1000;
+constexpr std::size_t kMostNames = 5;
 
 const RightsLine::Cure kAddCapability = {
     .dockerfile = "",
@@ -168,6 +169,11 @@ std::string Names(std::uint64_t capabilities) {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     if ((capabilities >> i & 1) != 0) names.push_back(kNames.at(i));
   }
+  if (names.size() > kMostNames) {
+    const std::size_t others = names.size() - kMostNames;
+    names.resize(kMostNames);
+    return fmt::format("{} and {} more", fmt::join(names, ", "), others);
+  }
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -197,7 +203,9 @@ RightsLine JudgeMemory(const RightsFacts& facts) {
   if (facts.mem_errno == 0) {
     return {"reading memory",
             true,
-            fmt::format("/proc/PID/mem (process_vm_readv: {})", std::strerror(facts.readv_errno)),
+            fmt::format("/proc/PID/mem, for {} process_vm_readv ({})",
+                        facts.readv_refused != 0 ? "a filter refuses" : "the kernel refuses",
+                        std::strerror(facts.readv_errno)),
             {}};
   }
   return {"reading memory", false,
