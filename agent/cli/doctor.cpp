@@ -15,6 +15,7 @@
 #include "agent/base/write_all.h"
 #include "agent/process/capabilities.h"
 #include "agent/process/rights.h"
+#include "agent/process/thread_start.h"
 
 namespace agent {
 namespace {
@@ -114,7 +115,9 @@ int RunDoctor(const DoctorPlan& plan) {
   if (plan.pid == Pid{}) child.emplace();
   std::string text;
   bool works = false;
-  if (const Result<RightsFacts> facts = GatherRights(child ? child->pid() : plan.pid)) {
+  if (const Result<void> threads = EnsureThreadsStart(); !threads) {
+    text = Describe({"threads", false, threads.error().Message(), {}});
+  } else if (const Result<RightsFacts> facts = GatherRights(child ? child->pid() : plan.pid)) {
     RightsReport report = JudgeRights(*facts);
     works = report.works;
     if (!plan.program.empty()) {

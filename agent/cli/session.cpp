@@ -19,6 +19,7 @@
 #include "agent/base/write_all.h"
 #include "agent/cli/debuginfod.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
@@ -129,11 +130,24 @@ void SayUnnamed(std::span<const UnnamedCode> unnamed) {
   }
 }
 
+// Without these nothing can be done.
+Result<void> CheckSurroundings() {
+  // Of another PID namespace it has no entry for us.
+  if (::access("/proc/self/stat", R_OK) != 0) {
+    return Fail(Errc::kUnreadable, "there is no /proc that shows this process; mount one");
+  }
+  return EnsureThreadsStart();
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
 
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
+  if (const Result<void> possible = CheckSurroundings(); !possible) {
+    LogError("nothing is profiled: {}", possible.error().Message());
+    return 1;
+  }
   const SystemClock clock;
   FunctionTable functions;
   std::unique_ptr<DebugFetcher> fetcher;
