@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kDoctor };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDoctor };
 
 /// A set of commands.
 class Commands {
@@ -27,6 +27,10 @@ class Commands {
 
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
+/// Those that write profiles.
+inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
+                                   Command::kDiff);
+inline constexpr Commands kAll = kWriting;
 
 struct CommandInfo {
   Command command;
@@ -42,6 +46,7 @@ struct CommandInfo {
   enum class Takes : std::uint8_t {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
+    kFiles,    ///< Profiles.
     kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };

@@ -11,12 +11,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/doctor.h"
+#include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
 #include "agent/format/profile_file.h"
@@ -78,16 +80,26 @@ bool IsSwitchedOff(const char* name) {
   return text == "false" || text == "0";
 }
 
+// CheckOutputs has seen the names.
+std::vector<RunFile> OutputsOf(const Settings& settings) {
+  std::vector<RunFile> files;
+  for (const std::string& path : settings.outputs) {
+    const Result<FileFormat> by_name = ProfileFileFormat(path);
+    files.push_back(
+        {.path = path, .format = settings.format.value_or(by_name.value_or(FileFormat::kPprof))});
+  }
+  return files;
+}
+
 // Decides where the profile goes. False: nowhere.
 bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  plan.output = plan.settings.output;
   plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  if (!plan.output.empty() || !plan.settings.server_address.empty()) return true;
+  if (!plan.outputs.empty() || !plan.settings.server_address.empty()) return true;
   if (!plan.summary) return false;
   const std::string file = DefaultFile(plan.application_name);
   if (const Result<void> writable = CheckProfileFile(file)) {
-    plan.output = file;
+    plan.outputs.push_back({.path = file, .format = FileFormat::kPprof});
   } else {
     LogWarn("the profile is shown but not kept: {}; -o FILE says where to",
             writable.error().Message());
@@ -110,17 +122,17 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
 [[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
   const std::optional<RunAs> run_as = PlanRunAs(plan.settings);
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
-    ExecInPlace(line.program, run_as);
+    ExecInPlace(line.plain, run_as);
   }
-  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.program);
+  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.plain);
   if (!PlanOutput(plan)) {
     LogWarn(
         "nothing is profiled, for nothing would be kept: give --server-address URL (or set "
         "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
-    ExecInPlace(line.program, run_as);
+    ExecInPlace(line.plain, run_as);
   }
   if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
-  RunLaunched(line.program, run_as,
+  RunLaunched(line.plain, run_as,
               [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
@@ -140,7 +152,7 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
 
 // What the old agent's name stands for.
 void ApplyOldDefaults(Settings& settings) {
-  if (settings.as_pyroscope && settings.server_address.empty() && settings.output.empty()) {
+  if (settings.as_pyroscope && settings.server_address.empty() && settings.outputs.empty()) {
     settings.server_address = "http://localhost:4040";
   }
 }
@@ -156,26 +168,39 @@ void ApplyOldDefaults(Settings& settings) {
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
     std::exit(0);
   }
-  if (line->command == Command::kDoctor) {
-    std::exit(RunDoctor({.pid = line->settings.pid, .program = line->program}));
-  }
-  SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}};
+  Settings settings = line->settings;
   const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };
-  ApplyEnvironment(line->command, line->given, get_environment, plan.settings);
-  ApplyOldDefaults(plan.settings);
-  SetLogLevel(plan.settings.no_logging ? LogLevel::kNone : plan.settings.log_level);
+  ApplyEnvironment(line->command, line->given, get_environment, settings);
+  ApplyOldDefaults(settings);
+  SetLogLevel(settings.no_logging ? LogLevel::kNone : settings.log_level);
   for (const std::string_view name : WithoutEffect(line->command, line->given, get_environment)) {
     LogDebug("{} has no effect any more", name);
   }
-  plan.application_name = plan.settings.application_name;
-  if (!plan.settings.output.empty()) {
-    if (const Result<void> writable = CheckProfileFile(plan.settings.output); !writable) {
+  const std::vector<RunFile> outputs = OutputsOf(settings);
+  for (const RunFile& file : outputs) {
+    if (const Result<void> writable = CheckProfileFile(file.path); !writable) {
       LogError("{}", writable.error().Message());
       std::exit(kUsageError);
     }
   }
-  if (line->command == Command::kExec) RunExec(*line, std::move(plan));
-  RunConnect(*line, std::move(plan));
+  switch (line->command) {
+    case Command::kExec:
+    case Command::kConnect: {
+      SessionPlan plan{.settings = settings,
+                       .application_name = settings.application_name,
+                       .outputs = outputs,
+                       .command = line->plain};
+      if (line->command == Command::kExec) RunExec(*line, std::move(plan));
+      RunConnect(*line, std::move(plan));
+    }
+    case Command::kReport:
+      std::exit(RunReport(line->plain, settings, outputs));
+    case Command::kDiff:
+      std::exit(RunDiff(line->plain, settings, outputs));
+    case Command::kDoctor:
+      std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
+  }
+  std::unreachable();
 }
 
 }  // namespace

@@ -82,9 +82,23 @@ Result<void> ApplyUploadInterval(Settings& settings, const std::string& text) {
 }
 
 Result<void> ApplyOutput(Settings& settings, const std::string& text) {
-  AGENT_CHECK_OK(ProfileFileFormat(text));
-  settings.output = text;
+  if (text.empty()) return Fail(Errc::kInvalid, "must not be empty");
+  settings.outputs.push_back(text);
   return {};
+}
+
+Result<void> ApplyFormat(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.format, ParseFileFormat(text));
+  return {};
+}
+
+Result<void> ApplyBy(Settings& settings, const std::string& text) {
+  for (const Measure& measure : {kCpuTime, kWallTime, kSampleCount}) {
+    if (text != measure.name) continue;
+    settings.measure = measure;
+    return {};
+  }
+  return Fail(Errc::kInvalid, "must be cpu, wall or samples");
 }
 
 Result<void> ApplySpyName(Settings&, const std::string& text) {
@@ -140,9 +154,21 @@ Result<void> ApplyNothing(Settings&, const std::string&) { return {}; }
 
 constexpr std::array kOptions = {
     Option{"output", "", "FILE",
-           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
-           "collapsed stacks",
-           kResult, kSampling, ApplyOutput},
+           "Write the whole run to FILE; its ending says how: .html (a page for the browser), "
+           ".pb.gz or .pprof (pprof), .folded or .collapsed (collapsed stacks), .speedscope.json, "
+           ".gecko.json (Firefox Profiler), .svg, .json (summary); may be repeated",
+           kResult, kWriting, ApplyOutput},
+    Option{"format", "", "FORMAT",
+           "Of FILE, whatever its name: html, pprof, collapsed, speedscope, gecko, svg, json",
+           kResult, kWriting, ApplyFormat},
+    Option{"by", "", "MEASURE",
+           "Compare and sort by cpu, wall or samples (default: what the file has)", kResult,
+           Commands(Command::kReport, Command::kDiff), ApplyBy},
+    Option{"text", "", "", "The table on stdout as well, beside -o", kResult,
+           Commands(Command::kReport, Command::kDiff),
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.text);
+           }},
     Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
            kResult, kSampling,
            [](Settings& settings, const std::string& text) {
@@ -263,7 +289,7 @@ constexpr std::array kOptions = {
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           kLines, kSampling, ApplyLogLevel},
+           kLines, kAll, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
            [](Settings& settings, const std::string& text) {

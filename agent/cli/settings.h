@@ -15,6 +15,8 @@
 #include "agent/base/log.h"
 #include "agent/base/types.h"
 #include "agent/cli/commands.h"
+#include "agent/format/profile_file.h"
+#include "agent/profile/measure.h"
 #include "agent/profile/profile.h"
 #include "symbolizer/demangle.h"
 
@@ -26,7 +28,10 @@ struct Settings {
   Labels tags;
   double sample_rate = 100;
   Nanoseconds upload_interval{std::chrono::seconds(10)};
-  std::string output;  ///< "" : none
+  std::vector<std::string> outputs;
+  std::optional<FileFormat> format;  ///< Of the outputs; nothing: by their names.
+  Measure measure;    ///< What `report` and `diff` show; none: the profile's main one.
+  bool text = false;  ///< report, diff: a table on stdout although there is `-o`.
   bool summary = false;
   LogLevel log_level = LogLevel::kWarn;
   bool no_logging = false;

@@ -14,50 +14,12 @@
 #include <vector>
 
 #include "agent/base/utf8.h"
+#include "agent/format/pprof_fields.h"
 
 namespace agent {
 namespace {
 
-// Field numbers of profile.proto.
-enum ProfileField : protozero::pbf_tag_type {
-  kSampleType = 1,
-  kSample = 2,
-  kMapping = 3,
-  kLocation = 4,
-  kFunction = 5,
-  kStringTable = 6,
-  kTimeNanos = 9,
-  kDurationNanos = 10,
-  kPeriodType = 11,
-  kPeriod = 12,
-  kComment = 13,
-  kDefaultSampleType = 14,
-};
-enum ValueTypeField : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
-enum SampleField : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
-enum LabelField : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3, kNumUnit = 4 };
-enum LocationField : protozero::pbf_tag_type {
-  kLocationIdField = 1,
-  kLocationMapping = 2,
-  kLocationAddress = 3,
-  kLine = 4,
-};
-enum MappingField : protozero::pbf_tag_type {
-  kMappingIdField = 1,
-  kMemoryStart = 2,
-  kMemoryLimit = 3,
-  kFileOffset = 4,
-  kMappingFilename = 5,
-  kBuildId = 6,
-};
-enum LineField : protozero::pbf_tag_type { kFunctionId = 1, kLineNumber = 2 };
-enum FunctionField : protozero::pbf_tag_type {
-  kFunctionIdField = 1,
-  kName = 2,
-  kSystemName = 3,
-  kFilename = 4,
-  kStartLine = 5,
-};
+using namespace pprof;
 
 struct FramesLess {
   bool operator()(const std::vector<Frame>& a, const std::vector<Frame>& b) const {
@@ -89,6 +51,7 @@ class Encoder {
     AddValueType(kPeriodType, "cpu", "nanoseconds");
     writer_.add_int64(kPeriod, profile_.period().count());
     AddComments();
+    if (!options_.facts.empty()) writer_.add_string(kAgentFacts, options_.facts);
     writer_.add_int64(kDefaultSampleType, String("cpu"));
     for (const std::string& text : strings_) writer_.add_string(kStringTable, text);
     return std::move(data_);

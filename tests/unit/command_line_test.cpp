@@ -21,7 +21,7 @@ TEST_CASE("everything behind the program's name is the program's") {
       {"exec", "--sample-rate", "50", "app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
   REQUIRE(line);
   CHECK(line->settings.sample_rate == 50);
-  CHECK(line->program ==
+  CHECK(line->plain ==
         std::vector<std::string>{"app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
 }
 
@@ -37,7 +37,7 @@ TEST_CASE("flags may be written in all the ways of the old agent") {
     REQUIRE(line);
     CHECK(line->settings.sample_rate == 50);
     CHECK(line->settings.no_logging);
-    CHECK(line->program == std::vector<std::string>{"/app/cartservice", "--x"});
+    CHECK(line->plain == std::vector<std::string>{"/app/cartservice", "--x"});
   }
 }
 
