@@ -109,7 +109,7 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
 // Flags may stand among plain words, but not behind a program's name.
 Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
   Words words;
-  const bool is_launch = info.takes == CommandInfo::Takes::kProgram;
+  const bool is_launch = info.takes != CommandInfo::Takes::kProcess;
   while (!rest.empty()) {
     const std::string& word = rest.front();
     if (word == "--") {
@@ -244,6 +244,10 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};
       return Fail(Errc::kInvalid, "which files?",
                   fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kEither:
+      line.plain = std::move(plain);
+      if (line.plain.empty() || line.settings.pid == Pid{}) return {};
+      return Fail(Errc::kInvalid, "a process or a program, not both", line.plain[0]);
   }
   std::unreachable();
 }

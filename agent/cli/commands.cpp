@@ -43,6 +43,14 @@ constexpr std::array kCommands = {
                   {"before.pb.gz after.pb.gz -o diff.html", "makes a page for the browser"},
                   {"--by samples a.folded b.folded", "compares counts instead of times"}}},
                 Takes::kFiles},
+    CommandInfo{Command::kDoctor,
+                "doctor",
+                "[--pid PID | -- PROGRAM]",
+                "Says whether programs can be profiled here, what blocks it, and what cures that.",
+                {{{"", "programs that `agent exec` starts"},
+                  {"--pid 4711", "process 4711"},
+                  {"-- ./server", "./server, which is not run for it"}}},
+                Takes::kEither},
 };
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDoctor };
 
 /// A set of commands.
 class Commands {
@@ -47,6 +47,7 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
+    kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };
 

@@ -17,6 +17,7 @@
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
+#include "agent/cli/doctor.h"
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
@@ -199,6 +200,8 @@ void ApplyOldDefaults(Settings& settings) {
       std::exit(RunReport(line->plain, settings, outputs));
     case Command::kDiff:
       std::exit(RunDiff(line->plain, settings, outputs));
+    case Command::kDoctor:
+      std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
   }
   std::unreachable();
 }

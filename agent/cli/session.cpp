@@ -20,6 +20,7 @@
 #include "agent/cli/debuginfod.h"
 #include "agent/cli/session_facts.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
@@ -152,11 +153,24 @@ void SayUnnamed(std::span<const UnnamedCode> unnamed) {
   }
 }
 
+// Without these nothing can be done.
+Result<void> CheckSurroundings() {
+  // Of another PID namespace it has no entry for us.
+  if (::access("/proc/self/stat", R_OK) != 0) {
+    return Fail(Errc::kUnreadable, "there is no /proc that shows this process; mount one");
+  }
+  return EnsureThreadsStart();
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
 
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
+  if (const Result<void> possible = CheckSurroundings(); !possible) {
+    LogError("nothing is profiled: {}", possible.error().Message());
+    return 1;
+  }
   const SystemClock clock;
   FunctionTable functions;
   std::unique_ptr<DebugFetcher> fetcher;
@@ -186,14 +200,10 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
-      LogError("cannot profile {}: {}{}",
+      LogError("cannot profile {}: {}",
                plan.settings.choice ? plan.settings.choice->Shown()
                                     : fmt::format("process {}", static_cast<pid_t>(start.target)),
-               attached.error().Message(),
-               attached.error().code == Errc::kNotPermitted
-                   ? "; run as the same user or as root, in a container add the capability "
-                     "SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
-                   : "");
+               attached.error().Message());
       return 1;
     }
   }

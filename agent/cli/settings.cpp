@@ -204,8 +204,8 @@ constexpr std::array kOptions = {
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
-    Option{"pid", "", "PID", "The process to look at", kWhat, Commands(Command::kConnect),
-           ApplyPid},
+    Option{"pid", "", "PID", "The process to look at", kWhat,
+           Commands(Command::kConnect, Command::kDoctor), ApplyPid},
     Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
            Commands(Command::kConnect), ApplyName},
     Option{

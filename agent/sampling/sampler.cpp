@@ -17,6 +17,7 @@
 
 #include "agent/base/log.h"
 #include "agent/process/capabilities.h"
+#include "agent/process/rights.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/task_stat.h"
 
@@ -117,7 +118,8 @@ Result<void> Sampler::AttachFirst() {
   const Refusal& refusal = attached.error();
   switch (refusal.kind) {
     case Refusal::Kind::kNotPermitted:
-      return Fail(Errc::kNotPermitted, "the kernel does not let us look into it", refusal.reason);
+      return Fail(Errc::kNotPermitted, "the kernel does not let us look into it",
+                  WhyNotPermitted(start_.target));
     case Refusal::Kind::kGone:
       return Fail(Errc::kGone, "the process has ended");
     case Refusal::Kind::kNotMine:
