@@ -17,8 +17,8 @@
 
 #include "agent/base/log.h"
 #include "agent/process/capabilities.h"
-#include "agent/process/rights.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/rights.h"
 #include "agent/process/task_stat.h"
 
 namespace agent {
