@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kDoctor };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kTop, kDoctor };
 
 /// A set of commands.
 class Commands {
@@ -28,12 +28,13 @@ class Commands {
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
 /// Those that read stacks.
-inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump);
+inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump,
+                                   Command::kTop);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
 inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
-                                       Command::kDiff, Command::kDump);
+                                       Command::kDiff, Command::kDump, Command::kTop);
 
 struct CommandInfo {
   Command command;

@@ -22,6 +22,7 @@
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
+#include "agent/cli/top_command.h"
 #include "agent/format/profile_file.h"
 #include "agent/process/child_setup.h"
 #include "agent/process/run_as.h"
@@ -150,7 +151,7 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
         "-o FILE or --summary");
     std::exit(kUsageError);
   }
-  RunConnected(line.settings.pid, Stdout::kDrop,
+  RunConnected(line.settings.pid, {},
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
@@ -198,8 +199,12 @@ void ApplyOldDefaults(Settings& settings) {
       RunConnect(*line, std::move(plan));
     }
     case Command::kDump:
-      RunConnected(settings.pid, Stdout::kKeep,
+      RunConnected(settings.pid, {.keep_output = true},
                    [settings](const SamplerStart& start) { return RunDump(settings, start); });
+    case Command::kTop:
+      SaveTerminal();
+      RunConnected(settings.pid, {.keep_output = true, .at_end = RestoreTerminal},
+                   [settings](const SamplerStart& start) { return RunTop(settings, start); });
     case Command::kReport:
       std::exit(RunReport(line->plain, settings, outputs));
     case Command::kDiff:

@@ -204,12 +204,12 @@ constexpr std::array kOptions = {
     Option{"tag", "", "KEY=VALUE", "Label of all profiles; may be repeated", kServer, kSampling,
            ApplyTag},
     Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)", kWhat,
-           kSampling, ApplySampleRate},
+           Commands(Command::kExec, Command::kConnect, Command::kTop), ApplySampleRate},
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
     Option{"pid", "", "PID", "The process to look at", kWhat,
-           Commands(Command::kConnect, Command::kDump, Command::kDoctor), ApplyPid},
+           Commands(Command::kConnect, Command::kDump, Command::kTop, Command::kDoctor), ApplyPid},
     Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
            Commands(Command::kConnect), ApplyName},
     Option{
@@ -221,7 +221,7 @@ constexpr std::array kOptions = {
            "second",
            kWhat, Commands(Command::kConnect), ApplyAll},
     Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
-           Commands(Command::kConnect),
+           Commands(Command::kConnect, Command::kTop),
            [](Settings& settings, const std::string& text) -> Result<void> {
              AGENT_TRY(settings.duration, ParseDuration(text));
              return {};
@@ -231,7 +231,7 @@ constexpr std::array kOptions = {
            ApplySpyName},
     Option{"detect-subprocesses", "PYROSCOPE_DETECT_SUBPROCESSES", "",
            "Profile the processes that it starts as well (default: true; =false: only itself)",
-           kWhat, kSampling,
+           kWhat, Commands(Command::kExec, Command::kConnect, Command::kTop),
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.detect_subprocesses);
            }},
@@ -322,9 +322,8 @@ constexpr std::array kOptions = {
            kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
-           [](Settings& settings, const std::string& text) {
-             return ApplySwitch(text, settings.no_logging);
-           }},
+           [](Settings& settings,
+              const std::string& text) { return ApplySwitch(text, settings.no_logging); }},
 };
 
 }  // namespace
