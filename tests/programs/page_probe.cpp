@@ -111,6 +111,14 @@ std::unique_ptr<Made> Tree(int depth) {
       }
     });
   }
+  // Recursion, straight and through another function.
+  const Frame root = made.Call("main", "/srv/main.py");
+  const Frame again = made.Call("again", "/srv/main.py", 60);
+  const Frame between = made.Call("between", "/srv/main.py", 80);
+  for (const Stack& stack : {Stack{again, again, root}, Stack{between, again, again, root},
+                             Stack{again, between, again, root}}) {
+    made.Add(stack, made.Thread(100, "worker-0"), Nanoseconds(0), 40);
+  }
   return owned;
 }
 

@@ -56,19 +56,19 @@ TEST_CASE_METHOD(Fixture, "Page data: one tree, callers before what they call") 
   const json data = Data();
   CHECK(data["compare"].is_null());
   REQUIRE(data["nodes"]["back"].size() == 3);  // the root, main, work
-  CHECK(data["nodes"]["back"] == json({0, 1, 1}));
-  const json& functions = data["functions"];
+  CHECK(data["nodes"]["back"] == json::array({0, 1, 1}));
+  const json& table = data["functions"];
   const auto first = data["nodes"]["function"][1].get<std::size_t>();
-  CHECK(Text(data, functions["name"][first]) == "main");
-  CHECK(Text(data, functions["file"][first]) == "/a.py");
-  CHECK(functions["line"][first] == 1);
+  CHECK(Text(data, table["name"][first]) == "main");
+  CHECK(Text(data, table["file"][first]) == "/a.py");
+  CHECK(table["line"][first] == 1);
   const json& samples = data["runs"][0]["samples"];
-  CHECK(samples["node+"] == json({1, 1}));
-  CHECK(samples["count"] == json({1, 2}));
-  CHECK(samples["cpu"] == json({7, 20}));
+  CHECK(samples["node+"] == json::array({1, 1}));
+  CHECK(samples["count"] == json::array({1, 2}));
+  CHECK(samples["cpu"] == json::array({7, 20}));
   CHECK_FALSE(samples.contains("wall"));
   const json& threads = data["runs"][0]["threads"];
-  CHECK(threads["tid"] == json({2}));
+  CHECK(threads["tid"] == json::array({2}));
   CHECK(Text(data, threads["thread"][0]) == "t\"2");
 }
 
@@ -79,9 +79,9 @@ TEST_CASE_METHOD(Fixture,
   Add({work, main}, Nanoseconds(0), {.count = 1, .cpu_ns = 10});
   Add({later, main}, Nanoseconds(0), {.count = 1, .cpu_ns = 30});
   const json run = Data()["runs"][0];
-  CHECK(run["samples"]["cpu"] == json({40}));
-  CHECK(run["lines"]["line"] == json({12, 15}));
-  CHECK(run["lines"]["cpu"] == json({10, 30}));
+  CHECK(run["samples"]["cpu"] == json::array({40}));
+  CHECK(run["lines"]["line"] == json::array({12, 15}));
+  CHECK(run["lines"]["cpu"] == json::array({10, 30}));
 }
 
 TEST_CASE_METHOD(Fixture, "Page data: time slices and wall time") {
@@ -89,8 +89,8 @@ TEST_CASE_METHOD(Fixture, "Page data: time slices and wall time") {
   Add({main}, std::chrono::milliseconds(250), {.count = 1, .cpu_ns = 20, .wall_ns = 22});
   const json run = Data()["runs"][0];
   CHECK(run["slice"] == 100'000'000);
-  CHECK(run["samples"]["slice"] == json({0, 2}));
-  CHECK(run["samples"]["wall"] == json({11, 22}));
+  CHECK(run["samples"]["slice"] == json::array({0, 2}));
+  CHECK(run["samples"]["wall"] == json::array({11, 22}));
 }
 
 TEST_CASE_METHOD(Fixture,
@@ -124,14 +124,14 @@ TEST_CASE_METHOD(Fixture, "Page data: two runs share functions by name, not by t
   CHECK(data["compare"] == "count");
   CHECK(data["nodes"]["back"].size() == 3);
   CHECK(data["functions"]["name"].size() == 2);
-  CHECK(data["runs"][0]["samples"]["node+"] == json({2}));
-  CHECK(data["runs"][1]["samples"]["node+"] == json({1, 1}));
+  CHECK(data["runs"][0]["samples"]["node+"] == json::array({2}));
+  CHECK(data["runs"][1]["samples"]["node+"] == json::array({1, 1}));
 }
 
 TEST_CASE_METHOD(Fixture, "Page data: an empty profile, and a stack without frames") {
   CHECK(Data()["runs"][0]["samples"]["cpu"].empty());
   Add({}, Nanoseconds(0), {.count = 1, .cpu_ns = 10});
-  CHECK(Data()["runs"][0]["samples"]["node+"] == json({0}));
+  CHECK(Data()["runs"][0]["samples"]["node+"] == json::array({0}));
 }
 
 TEST_CASE_METHOD(Fixture, "Page: whole, with its data in it, which no name can end early") {

@@ -20,7 +20,7 @@ export interface Change {
   points: number;
   /** From -1 (gone) over 0 (the same) to 1 (new). */
   degree: number;
-  /** So few samples that it may be chance: less than twice the standard error of Poisson counts. */
+  /** So few samples that it may be chance: less than three standard errors of Poisson counts. */
   isChance: boolean;
 }
 
@@ -33,7 +33,7 @@ export function changeOf(values: number[], { bases, sums, samples }: Scale): Cha
   return {
     points,
     degree: before + after > 0 ? points / (before + after) : 0,
-    isChance: Math.abs(points) < 2 * Math.sqrt(variance),
+    isChance: Math.abs(points) < 3 * Math.sqrt(variance),
   };
 }
 

@@ -70,7 +70,12 @@ function lossFacts(facts: Facts): Fact[] {
       warns: lost.sum * 100 > facts.samples,
     },
   ];
-  if (shown.sum > 0) rows.push({ label: "Stacks not whole", value: format.count(shown.sum), notes: shown.notes });
+  rows.push({
+    label: "Stacks not whole",
+    value: shown.sum === 0 ? "none" : format.count(shown.sum),
+    notes: shown.sum === 0 ? ["each has all its callers"] : shown.notes,
+    warns: shown.sum * 20 > facts.samples,
+  });
   return rows;
 }
 
