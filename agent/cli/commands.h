@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kDoctor };
 
 /// A set of commands.
 class Commands {
@@ -27,10 +27,13 @@ class Commands {
 
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
+/// Those that read stacks.
+inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
-inline constexpr Commands kAll = kWriting;
+inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
+                                       Command::kDiff, Command::kDump);
 
 struct CommandInfo {
   Command command;
@@ -47,6 +50,7 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
+    kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };
 
