@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet [REPEATS]]
+"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet|page [REPEATS]]
 
 Prints, never judges: these are for people to read and to compare on a quiet machine.
 """
@@ -104,6 +104,15 @@ def python_part(folder):
 
 
 
+def page_part(folder):
+    pages = [pathlib.Path(folder) / f"{kind}.html" for kind in ("large", "hour")]
+    for page in pages:
+        subprocess.run([BUILD / "bin" / "page_probe", page.stem, page], check=True)
+        print(f"{page.name}: {page.stat().st_size / 1e6:.2f} MB")
+    # Says itself why it is skipped.
+    subprocess.run([sys.executable, HERE.parent / "browser" / "run.py", "measure.js", *pages], check=False)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         if PART in (None, "python"):
@@ -112,6 +121,8 @@ def main():
             native.main(folder, REPEATS)
         if PART in (None, "dotnet"):
             dotnet_bench.main(folder, int(sys.argv[4]) if len(sys.argv) > 4 else 7)
+        if PART in (None, "page"):
+            page_part(folder)
 
 
 main()
