@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDoctor };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDoctor, kInstall };
 
 /// A set of commands.
 class Commands {
@@ -47,6 +47,7 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
+    kFile,     ///< A path.
     kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };
