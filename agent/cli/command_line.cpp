@@ -100,6 +100,9 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
       rest = rest.subspan(1);
     }
   }
+  if (word.ends_with('=') && word.size() == name.size() + 1) {  // CLI11 would take the next word
+    return Fail(Errc::kInvalid, "empty value", fmt::format("--{} {}", name, option->value));
+  }
   return fmt::format("--{}{}", option->name, word.substr(name.size()));
 }
 
@@ -230,7 +233,10 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kProcess:
       AGENT_CHECK_OK(TakeProcess(std::move(plain), line));
-      if (line.settings.pid != Pid{}) return {};
+      if (line.settings.choice && line.settings.pid != Pid{}) {
+        return Fail(Errc::kInvalid, "either a pid or --name, --container, --all");
+      }
+      if (line.settings.choice || line.settings.pid != Pid{}) return {};
       return Fail(Errc::kInvalid, "which process?",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kFile:

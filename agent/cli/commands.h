@@ -30,7 +30,7 @@ inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
-inline constexpr Commands kAll = kWriting;
+inline constexpr Commands kAllCommands = kWriting;
 
 struct CommandInfo {
   Command command;

@@ -139,7 +139,10 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
 
 [[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
   if (plan.application_name.empty()) {
-    plan.application_name = fmt::format("pid-{}", static_cast<pid_t>(line.settings.pid));
+    const std::optional<ProcessChoice>& choice = line.settings.choice;
+    plan.application_name = !choice ? fmt::format("pid-{}", static_cast<pid_t>(line.settings.pid))
+                            : choice->IsAll() ? "all-processes"
+                                              : NameOfProgram({choice->wanted()});
   }
   if (!PlanOutput(plan)) {
     LogError(

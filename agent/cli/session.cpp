@@ -43,6 +43,8 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
+constexpr double kRate = 100;
+constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
 
@@ -98,10 +100,13 @@ class SymbolSources final : public unwind::ModuleListener {
 };
 
 SamplerOptions OptionsOf(const Settings& settings) {
-  return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / settings.sample_rate)),
+  const bool all = settings.choice && settings.choice->IsAll();
+  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
+  return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
           .follow_children = settings.detect_subprocesses,
+          .choice = settings.choice ? &*settings.choice : nullptr,
           .always_stop = settings.blocking,
           .wall = settings.wall,
           .kernel = settings.kernel};
@@ -195,7 +200,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
-      LogError("cannot profile process {}: {}", static_cast<pid_t>(start.target),
+      LogError("cannot profile {}: {}",
+               plan.settings.choice ? plan.settings.choice->Shown()
+                                    : fmt::format("process {}", static_cast<pid_t>(start.target)),
                attached.error().Message());
       return 1;
     }

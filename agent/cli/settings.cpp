@@ -62,7 +62,7 @@ Result<void> ApplyTag(Settings& settings, const std::string& text) {
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   const std::optional<double> rate = ParseReal(text);
   if (settings.as_pyroscope && rate == 0.0) {
-    settings.sample_rate = Settings().sample_rate;
+    settings.sample_rate.reset();
     return {};
   }
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
@@ -140,6 +140,22 @@ Result<void> ApplyPid(Settings& settings, const std::string& text) {
   return {};
 }
 
+Result<void> ApplyName(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.choice, ProcessChoice::ByName(text));
+  return {};
+}
+
+Result<void> ApplyContainer(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.choice, ProcessChoice::InContainer(text));
+  return {};
+}
+
+Result<void> ApplyAll(Settings& settings, const std::string& text) {
+  AGENT_TRY(const bool all, ParseSwitch(text));
+  if (all) settings.choice = ProcessChoice::All();
+  return {};
+}
+
 // The help's headings.
 constexpr std::string_view kResult = "Where the result goes";
 constexpr std::string_view kServer = "Server";
@@ -190,6 +206,16 @@ constexpr std::array kOptions = {
            ApplyUploadInterval},
     Option{"pid", "", "PID", "The process to look at", kWhat,
            Commands(Command::kConnect, Command::kDoctor), ApplyPid},
+    Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
+           Commands(Command::kConnect), ApplyName},
+    Option{
+        "container", "", "NAME|ID",
+        "All processes of a container: its id, or the host name, POD_NAME or CONTAINER_NAME in it",
+        kWhat, Commands(Command::kConnect), ApplyContainer},
+    Option{"all", "", "",
+           "Every process that the agent may look into, also those that start later; 19 samples a "
+           "second",
+           kWhat, Commands(Command::kConnect), ApplyAll},
     Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
            Commands(Command::kConnect),
            [](Settings& settings, const std::string& text) -> Result<void> {
@@ -289,7 +315,7 @@ constexpr std::array kOptions = {
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           kLines, kAll, ApplyLogLevel},
+           kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
            [](Settings& settings, const std::string& text) {

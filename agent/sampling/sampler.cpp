@@ -74,7 +74,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
       start_(start),
       writer_(writer),
       tracer_(*start.page),
-      tree_(start.target, start.launcher, options.follow_children),
+      tree_(start.target, start.launcher, options.follow_children, options.choice),
       ticks_(clock_.Now(), options.period, std::random_device()()) {
   context_.factories = std::move(factories);
   context_.tracer = &tracer_;
@@ -103,6 +103,11 @@ void Sampler::NewWindow(WallTime start) {
 }
 
 Result<void> Sampler::AttachFirst() {
+  if (options_.choice != nullptr) {
+    const auto wants = [&](pid_t id) { return options_.choice->Wants(Pid{id}); };
+    if (options_.choice->IsAll() || std::ranges::any_of(NumbersIn("/proc"), wants)) return {};
+    return Fail(Errc::kGone, "no such process runs", options_.choice->Shown());
+  }
   if (!IsAlive(start_.target)) {
     return Fail(Errc::kGone, "there is no such process",
                 fmt::format("{}", static_cast<pid_t>(start_.target)));
@@ -152,7 +157,7 @@ SamplerReport Sampler::Run() {
       name_ahead_at_ += name_ahead_at_ - begin;
       NameAhead();
     }
-    if (start_.launcher == Pid{} && processes_.empty()) break;
+    if (processes_.empty() && !WaitsForMore()) break;
   }
   SamplerReport report;
   report.finish_ordered = clock_.Now();
@@ -167,6 +172,10 @@ SamplerReport Sampler::Run() {
       std::max(Nanoseconds(start_.restarted ? -1 : tree_cpu_ns_), ended_cpu_) + live_cpu_;
   report.runtimes = std::move(context_.runtimes);
   return report;
+}
+
+bool Sampler::WaitsForMore() const {
+  return start_.launcher != Pid{} || (options_.choice != nullptr && options_.choice->IsAll());
 }
 
 Sampler::Wake Sampler::WaitForTick() {
