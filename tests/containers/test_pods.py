@@ -82,7 +82,7 @@ class Pods(ContainerTest):
 
     def test_sidecar(self):
         self.plain("email", "bookworm", [PROGRAMS / "service.py"], "WORKDIR /srv\nCOPY service.py email_server.py\n")
-        self.play("sidecar.yaml", {"email": PYTHON})
+        self.play("sidecar.yaml", {"email.service": PYTHON})
 
 
 class Examples(ContainerTest):
