@@ -237,7 +237,7 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
         return Fail(Errc::kInvalid, "either a pid or --name, --container, --all");
       }
       if (line.settings.choice || line.settings.pid != Pid{}) return {};
-      return Fail(Errc::kInvalid, "which process?",
+      return Fail(Errc::kInvalid, "no process given",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kFile:
       line.plain = std::move(plain);
@@ -247,7 +247,7 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
     case CommandInfo::Takes::kFiles:
       line.plain = std::move(plain);
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};
-      return Fail(Errc::kInvalid, "which files?",
+      return Fail(Errc::kInvalid, "no files given",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kEither:
       line.plain = std::move(plain);

@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDoctor, kInstall };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kDoctor, kInstall };
 
 /// A set of commands.
 class Commands {
@@ -27,10 +27,13 @@ class Commands {
 
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
+/// Those that read stacks.
+inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
-inline constexpr Commands kAllCommands = kWriting;
+inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
+                                       Command::kDiff, Command::kDump);
 
 struct CommandInfo {
   Command command;

@@ -18,6 +18,7 @@
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/doctor.h"
+#include "agent/cli/dump_command.h"
 #include "agent/cli/install.h"
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
@@ -150,7 +151,7 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
         "-o FILE or --summary");
     std::exit(kUsageError);
   }
-  RunConnected(line.settings.pid,
+  RunConnected(line.settings.pid, Stdout::kDrop,
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
@@ -197,6 +198,9 @@ void ApplyOldDefaults(Settings& settings) {
       if (line->command == Command::kExec) RunExec(*line, std::move(plan));
       RunConnect(*line, std::move(plan));
     }
+    case Command::kDump:
+      RunConnected(settings.pid, Stdout::kKeep,
+                   [settings](const SamplerStart& start) { return RunDump(settings, start); });
     case Command::kReport:
       std::exit(RunReport(line->plain, settings, outputs));
     case Command::kDiff:

@@ -2,7 +2,6 @@
 #include "agent/cli/session.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,25 +14,17 @@
 
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
-#include "agent/base/path.h"
 #include "agent/base/write_all.h"
-#include "agent/cli/debuginfod.h"
 #include "agent/cli/session_facts.h"
-#include "agent/process/proc_file.h"
+#include "agent/cli/spy_set.h"
 #include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
 #include "agent/report/summary.h"
 #include "agent/report/unnamed_report.h"
-#include "agent/sampling/process_tree.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
-#include "spies/dotnet/dotnet_spy.h"
-#include "spies/native/native_spy.h"
-#include "spies/python/python_spy.h"
-#include "spies/unwind/code_files.h"
-#include "symbolizer/symbolizer.h"
 #include "uploader/labels.h"
 #include "uploader/uploader.h"
 
@@ -61,42 +52,6 @@ class DeliveryCounter final : public ProfileSink {
  private:
   SharedPage& page_;
   std::uint64_t last_ = 0;
-};
-
-// Where a JIT compiler says what it compiled.
-void DescribeCompiledCode(TargetProcess& process, ModuleSource& source) {
-  const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(process.pid()));
-  struct stat info{};
-  if (::stat(folder.c_str(), &info) == 0) source.owner = info.st_uid;
-  if (const auto status = ReadProcFile(folder + "/status")) {
-    if (const auto place = ParseTaskPlace(*status)) source.inner_pid = place->inner_tid;
-  }
-  if (const auto mappings = process.ReadMappings()) {
-    for (const Mapping& mapping : *mappings) {
-      const std::string_view name = BaseName(mapping.path);
-      if (name.starts_with("jit-") && name.ends_with(".dump")) {
-        source.jitdump_paths.push_back(mapping.path);
-      }
-    }
-  }
-}
-
-// Gives the symbolizer what it needs to name a module's code.
-class SymbolSources final : public unwind::ModuleListener {
- public:
-  explicit SymbolSources(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
-  void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
-                TargetProcess& process) override {
-    ModuleSource source;
-    source.elf = std::move(elf);
-    source.pid = process.pid();
-    if (Result<UniqueFd> root = process.OpenRoot()) source.root = *std::move(root);
-    if (source.elf == nullptr) DescribeCompiledCode(process, source);
-    symbolizer_.AddModule(&module, std::move(source));
-  }
-
- private:
-  Symbolizer& symbolizer_;
 };
 
 SamplerOptions OptionsOf(const Settings& settings) {
@@ -172,22 +127,12 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     return 1;
   }
   const SystemClock clock;
-  FunctionTable functions;
-  std::unique_ptr<DebugFetcher> fetcher;
-  if (plan.settings.debuginfod) {
-    fetcher = StartDebuginfod([](const char* name) { return std::getenv(name); });
-  }
-  Symbolizer symbolizer(plan.settings.demangle, fetcher.get());
-  SymbolSources sources(symbolizer);
-  unwind::CodeFiles files(sources);
-  python::PythonSpyFactory python(functions, plan.settings.gil,
-                                  plan.settings.native ? &files : nullptr);
-  dotnet::DotnetSpyFactory dotnet(files, functions, plan.settings.dotnet_raw_names);
-  native::NativeSpyFactory native(files, functions);
+  SpySet spies(plan.settings);
   DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
-  RunRecorder recorder(files_of_run, facts.at_start(), clock, functions.Marker("[other stacks]"));
+  RunRecorder recorder(files_of_run, facts.at_start(), clock,
+                       spies.functions().Marker("[other stacks]"));
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.server_address.empty()) {
@@ -196,8 +141,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
                                 .threads = plan.settings.threads});
     sinks.insert(sinks.begin(), uploader.get());
   }
-  WindowWriter writer(symbolizer, sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
+  WindowWriter writer(spies.symbolizer(), sinks);
+  Sampler sampler(OptionsOf(plan.settings), start, spies.factories(), spies.functions(), writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile {}: {}",
@@ -212,7 +157,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
-  const RunFacts all_facts = facts.AtEnd(report, symbolizer.unnamed());
+  const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
   if (const Result<void> written = recorder.Finish(all_facts); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }

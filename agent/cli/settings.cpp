@@ -180,6 +180,10 @@ constexpr std::array kOptions = {
     Option{"by", "", "MEASURE",
            "Compare and sort by cpu, wall or samples (default: what the file has)", kResult,
            Commands(Command::kReport, Command::kDiff), ApplyBy},
+    Option{"json", "", "", "As JSON", kResult, Commands(Command::kDump),
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.json);
+           }},
     Option{"text", "", "", "The table on stdout as well, beside -o", kResult,
            Commands(Command::kReport, Command::kDiff),
            [](Settings& settings, const std::string& text) {
@@ -205,7 +209,7 @@ constexpr std::array kOptions = {
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
     Option{"pid", "", "PID", "The process to look at", kWhat,
-           Commands(Command::kConnect, Command::kDoctor), ApplyPid},
+           Commands(Command::kConnect, Command::kDump, Command::kDoctor), ApplyPid},
     Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
            Commands(Command::kConnect), ApplyName},
     Option{
@@ -237,7 +241,7 @@ constexpr std::array kOptions = {
            }},
     Option{"kernel", "", "",
            "With --wall: the kernel's functions that a sleeping thread is in; needs CAP_SYS_ADMIN",
-           kWhat, kSampling,
+           kWhat, kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},
@@ -249,7 +253,7 @@ constexpr std::array kOptions = {
     Option{
         "dotnet-raw-names", "", "",
         "Methods of .NET as the metadata has them: Type+<Foo>d__5.MoveNext, not Type.Foo (async)",
-        kNames, kSampling,
+        kNames, kReading,
         [](Settings& settings, const std::string& text) {
           return ApplySwitch(text, settings.dotnet_raw_names);
         }},
@@ -263,7 +267,7 @@ constexpr std::array kOptions = {
     Option{"native", "", "",
            "Native frames of Python programs as well: extension modules, C libraries, the "
            "interpreter. Stops a thread for every sample",
-           kWhat, kSampling,
+           kWhat, kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.native);
            }},
@@ -277,10 +281,10 @@ constexpr std::array kOptions = {
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",
-           kNames, kSampling, ApplyDemangle},
+           kNames, kReading, ApplyDemangle},
     Option{"debuginfod", "PYROSCOPE_DEBUGINFOD", "",
            "Ask the servers in DEBUGINFOD_URLS for the debug files of stripped code", kNames,
-           kSampling,
+           kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.debuginfod);
            }},

@@ -32,6 +32,7 @@ struct Settings {
   std::vector<std::string> outputs;
   std::optional<FileFormat> format;  ///< Of the outputs; nothing: by their names.
   Measure measure;    ///< What `report` and `diff` show; none: the profile's main one.
+  bool json = false;  ///< dump only
   bool text = false;  ///< report, diff: a table on stdout although there is `-o`.
   bool summary = false;
   LogLevel log_level = LogLevel::kWarn;

@@ -59,6 +59,7 @@ struct SamplerStart {
   int orders = -1;  ///< Read end: KeeperOrder.
   int go = -1;  ///< Close it when ready: the program then execs (it does after 300 ms anyway). -1:
                 ///< it runs already.
+  int output = -1;  ///< The user's stdout, where RunConnected was asked to keep it.
   SharedPage* page = nullptr;
   bool restarted = false;  ///< An earlier sampler died.
 };
@@ -74,6 +75,8 @@ using SamplerMain = std::function<int(const SamplerStart&)>;
 
 /// `connect`: runs `sampler` on a process that exists (0: it finds them itself), under a keeper.
 /// SIGINT, SIGTERM and SIGHUP make it finish. Never returns: ends with the sampler's status.
-[[noreturn]] void RunConnected(Pid pid, const SamplerMain& sampler);
+/// With Stdout::kKeep the sampler may write to stdout, through SamplerStart::output.
+enum class Stdout { kKeep, kDrop };
+[[noreturn]] void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler);
 
 }  // namespace agent

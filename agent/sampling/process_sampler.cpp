@@ -7,8 +7,8 @@
 #include <array>
 
 #include "agent/base/log.h"
-#include "agent/process/rights.h"
 #include "agent/process/blocked_call.h"
+#include "agent/process/rights.h"
 
 namespace agent {
 namespace {
