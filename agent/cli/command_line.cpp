@@ -239,6 +239,11 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       if (line.settings.choice || line.settings.pid != Pid{}) return {};
       return Fail(Errc::kInvalid, "no process given",
                   fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kFile:
+      line.plain = std::move(plain);
+      if (line.plain.size() == 1) return {};
+      return Fail(Errc::kInvalid, "which file?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kFiles:
       line.plain = std::move(plain);
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};

@@ -67,6 +67,14 @@ constexpr std::array kCommands = {
                   {"--pid 4711", "process 4711"},
                   {"-- ./server", "./server, which is not run for it"}}},
                 Takes::kEither},
+    CommandInfo{Command::kInstall,
+                "install",
+                "FILE",
+                "Copies this program to FILE: for an init container that brings it into others.",
+                {{{"/agent/agent", "where other containers of a pod find it"},
+                  {"/usr/local/bin/agent", "for all users"},
+                  {"/usr/bin/pyroscope", "under the old agent's name"}}},
+                Takes::kFile},
 };
 
 }  // namespace

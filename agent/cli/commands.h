@@ -9,7 +9,16 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kTop, kDoctor };
+enum class Command : std::uint8_t {
+  kExec,
+  kConnect,
+  kReport,
+  kDiff,
+  kDump,
+  kTop,
+  kDoctor,
+  kInstall,
+};
 
 /// A set of commands.
 class Commands {
@@ -51,6 +60,7 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
+    kFile,     ///< A path.
     kEither,   ///< A program or the flag --pid, or nothing.
   } takes;
 };

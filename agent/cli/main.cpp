@@ -19,6 +19,7 @@
 #include "agent/cli/command_line.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/dump_command.h"
+#include "agent/cli/install.h"
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
@@ -211,6 +212,12 @@ void ApplyOldDefaults(Settings& settings) {
       std::exit(RunDiff(line->plain, settings, outputs));
     case Command::kDoctor:
       std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
+    case Command::kInstall:
+      if (const Result<void> installed = Install(line->plain.front()); !installed) {
+        LogError("not installed: {}", installed.error().Message());
+        std::exit(1);
+      }
+      std::exit(0);
   }
   std::unreachable();
 }

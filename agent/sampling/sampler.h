@@ -31,7 +31,8 @@ struct SamplerOptions {
   const ProcessChoice* choice = nullptr;  ///< With no target: which processes. Outlives the run.
   bool always_stop = false;
   bool wall = false;
-  bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
+  bool kernel = false;                   ///< The kernel's frames of sleepers, where it shows them.
+  std::size_t window_bytes = 16u << 20;  ///< A larger window ends early, or its rarest stacks fold.
 };
 
 /// What a run came to, for its closing lines.
