@@ -186,7 +186,8 @@ Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
     line.given.emplace_back(option.name);
     for (const std::string& text : found->second) {
       if (const Result<void> applied = option.apply(line.settings, text); !applied) {
-        const bool secret = option.name == "server-address" && text.find('@') != std::string::npos;
+        // An address may hold a password.
+        const bool secret = option.is_secret || text.find('@') != std::string::npos;
         return Fail(Errc::kInvalid, "bad value",
                     fmt::format("--{} {}: {}", option.name, secret ? "(hidden)" : text,
                                 applied.error().Message()));

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <string>
@@ -15,6 +16,7 @@
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
+#include "agent/cli/delivery_settings.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
 #include "agent/format/profile_file.h"
@@ -75,7 +77,9 @@ bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   plan.output = plan.settings.output;
   plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  if (!plan.output.empty() || !plan.settings.server_address.empty()) return true;
+  if (!plan.output.empty() || !plan.settings.servers.empty() || plan.settings.listen) {
+    return true;
+  }
   if (!plan.summary) return false;
   const std::string file = DefaultFile(plan.application_name);
   if (const Result<void> writable = CheckProfileFile(file)) {
@@ -116,12 +120,14 @@ bool PlanOutput(SessionPlan& plan) {
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
-[[noreturn]] void Main(const std::vector<std::string>& arguments) {
+[[noreturn]] void Main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   const Result<CommandLine> line = ParseCommandLine(arguments);
   if (!line) {
     LogError("{}", line.error().Message());
     std::exit(kUsageError);
   }
+  HideSecrets(line->settings, argc, argv);
   if (!line->help.empty()) {
     [[maybe_unused]] const ssize_t written =
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
@@ -131,6 +137,7 @@ bool PlanOutput(SessionPlan& plan) {
   ApplyEnvironment(
       line->command, line->given, [](const char* name) { return std::getenv(name); },
       plan.settings);
+  ApplyIdentity([](const char* name) { return std::getenv(name); }, plan.settings);
   SetLogLevel(plan.settings.no_logging ? LogLevel::kNone : plan.settings.log_level);
   plan.application_name = plan.settings.application_name;
   if (!plan.settings.output.empty()) {
@@ -148,7 +155,5 @@ bool PlanOutput(SessionPlan& plan) {
 
 // Without memory there is nothing left to do but end.
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
-  std::vector<std::string> arguments;
-  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
-  agent::Main(arguments);
+  agent::Main(argc, argv);
 }

@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/base/counted.h"
@@ -113,11 +114,29 @@ std::string FileOf(const SessionPlan& plan, const SamplerStart& start) {
   return path.insert(name, fmt::format("restarted-{}-", ::getpid()));
 }
 
-void SayUpload(const UploadCounters& counters) {
-  if (counters.windows_lost == 0) return;
-  LogWarn("{} with {} did not reach the server, {} did: {}",
-          Counted(counters.windows_lost, "profile"), Counted(counters.samples_lost, "sample"),
-          counters.windows_sent, counters.last_error);
+void SayUpload(const ServerCounters& server, bool is_only) {
+  const UploadCounters& counters = server.counters;
+  const std::string to = is_only ? "the server" : server.server;
+  const Tally lost = counters.AllLost();
+  const std::string unknown =
+      fmt::format("{} with {}", Counted(counters.unknown.windows, "profile"),
+                  Counted(counters.unknown.samples, "sample"));
+  if (lost.windows > 0) {
+    LogWarn("{} with {} did not reach {}, {} did: {} ({}{})", Counted(lost.windows, "profile"),
+            Counted(lost.samples, "sample"), to, counters.sent.windows, counters.last_error,
+            LossCauses(counters),
+            counters.unknown.windows > 0 ? "; " + unknown + " went there without an answer" : "");
+  } else if (counters.unknown.windows > 0) {
+    LogWarn("{} went to {}, which did not answer, {} did reach it: {}", unknown, to,
+            counters.sent.windows, counters.last_error);
+  }
+  if (counters.kept.windows > 0) {
+    LogWarn("{} with {} for {} stay in the spool: {}", Counted(counters.kept.windows, "profile"),
+            Counted(counters.kept.samples, "sample"), to, counters.last_error);
+  }
+  LogInfo("{}: {} with {} sent, {} tried again, {} merged into others", to,
+          Counted(counters.sent.windows, "profile"), Counted(counters.sent.samples, "sample"),
+          counters.retried, counters.merged);
 }
 
 void SayUnnamed(std::span<const UnnamedCode> unnamed) {
@@ -127,6 +146,19 @@ void SayUnnamed(std::span<const UnnamedCode> unnamed) {
   if (unnamed.size() > kMostUnnamedLines) {
     LogDebug("and {} more modules with code without a name", unnamed.size() - kMostUnnamedLines);
   }
+}
+
+std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan) {
+  const Settings& settings = plan.settings;
+  UploadOptions options;
+  options.servers = settings.servers;
+  options.labels = MakeLabels(plan.application_name, settings.tags,
+                              FindPlace([](const char* name) { return std::getenv(name); }));
+  options.formats = settings.upload_formats;
+  options.http = settings.http;
+  options.threads = settings.threads;
+  options.spool = settings.spool;
+  return Uploader::Start(std::move(options));
 }
 
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
@@ -152,10 +184,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   RunRecorder recorder(file, clock, functions.Marker("[other stacks]"));
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
-  if (!plan.settings.server_address.empty()) {
-    uploader = Uploader::Start({.server_address = plan.settings.server_address,
-                                .labels = MakeLabels(plan.application_name, plan.settings.tags),
-                                .threads = plan.settings.threads});
+  if (!plan.settings.servers.empty()) {
+    uploader = StartUploader(plan);
     sinks.insert(sinks.begin(), uploader.get());
   }
   WindowWriter writer(symbolizer, sinks);
@@ -179,7 +209,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   if (const Result<void> written = recorder.Finish(); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }
-  UploadCounters counters;
+  std::vector<ServerCounters> counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
   const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
   if (const Profile* run = recorder.run()) {
@@ -192,7 +222,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     }
   }
   SayUnnamed(unnamed);
-  SayUpload(counters);
+  for (const ServerCounters& server : counters) SayUpload(server, counters.size() == 1);
   if (report.first_sample) {
     LogInfo("the first sample was taken {} us after the start",
             report.first_sample->count() / 1000);

@@ -14,50 +14,12 @@
 #include <vector>
 
 #include "agent/base/utf8.h"
+#include "agent/format/pprof_fields.h"
 
 namespace agent {
 namespace {
 
-// Field numbers of profile.proto.
-enum ProfileField : protozero::pbf_tag_type {
-  kSampleType = 1,
-  kSample = 2,
-  kMapping = 3,
-  kLocation = 4,
-  kFunction = 5,
-  kStringTable = 6,
-  kTimeNanos = 9,
-  kDurationNanos = 10,
-  kPeriodType = 11,
-  kPeriod = 12,
-  kComment = 13,
-  kDefaultSampleType = 14,
-};
-enum ValueTypeField : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
-enum SampleField : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
-enum LabelField : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3, kNumUnit = 4 };
-enum LocationField : protozero::pbf_tag_type {
-  kLocationIdField = 1,
-  kLocationMapping = 2,
-  kLocationAddress = 3,
-  kLine = 4,
-};
-enum MappingField : protozero::pbf_tag_type {
-  kMappingIdField = 1,
-  kMemoryStart = 2,
-  kMemoryLimit = 3,
-  kFileOffset = 4,
-  kMappingFilename = 5,
-  kBuildId = 6,
-};
-enum LineField : protozero::pbf_tag_type { kFunctionId = 1, kLineNumber = 2 };
-enum FunctionField : protozero::pbf_tag_type {
-  kFunctionIdField = 1,
-  kName = 2,
-  kSystemName = 3,
-  kFilename = 4,
-  kStartLine = 5,
-};
+using namespace pprof;
 
 struct FramesLess {
   bool operator()(const std::vector<Frame>& a, const std::vector<Frame>& b) const {
@@ -230,6 +192,7 @@ class Encoder {
     return place->second;
   }
 
+  // ReadPprof takes the numbers in this order.
   void AddComments() {
     const LossCounters& losses = profile_.losses();
     if (losses.LostSamples() == 0 && losses.late_ticks == 0 && losses.truncated == 0 &&
@@ -238,11 +201,13 @@ class Encoder {
     }
     writer_.add_int64(
         kComment,
-        String(fmt::format(
-            "lost samples: torn {}, unreadable {}, not stopped in time {}, not "
-            "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
-            losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped, losses.late_ticks,
-            losses.truncated, losses.incomplete, losses.folded)));
+        String(
+            kLossComment +
+            fmt::format(
+                "torn {}, unreadable {}, not stopped in time {}, not "
+                "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
+                losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped,
+                losses.late_ticks, losses.truncated, losses.incomplete, losses.folded)));
   }
 
   const Profile& profile_;
