@@ -34,6 +34,8 @@
 #include "spies/unwind/code_files.h"
 #include "symbolizer/symbolizer.h"
 #include "uploader/labels.h"
+#include "uploader/metrics.h"
+#include "uploader/pull_server.h"
 #include "uploader/uploader.h"
 
 namespace agent {
@@ -161,6 +163,28 @@ std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan) {
   return Uploader::Start(std::move(options));
 }
 
+// Null when it was not asked for, or the address cannot be had.
+std::unique_ptr<PullServer> StartPullServer(const Settings& settings, const SamplerOptions& options,
+                                            const SharedPage& page, const Uploader* uploader) {
+  if (!settings.listen) return nullptr;
+  PullServer::Hooks hooks;
+  hooks.cut_window = [flag = options.cut_window] { flag->store(true); };
+  hooks.metrics = [&page, uploader] {
+    return FormatMetrics(
+        page.samples_taken.load(std::memory_order_relaxed),
+        uploader != nullptr ? uploader->Counters() : std::vector<ServerCounters>());
+  };
+  hooks.threads = settings.threads;
+  Result<std::unique_ptr<PullServer>> server =
+      PullServer::Start(*settings.listen, std::move(hooks));
+  if (!server) {
+    LogWarn("{} (--listen); the program is profiled all the same", server.error().Message());
+    return nullptr;
+  }
+  LogInfo("profiles and metrics are served at http://{}", (*server)->Place());
+  return *std::move(server);
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
@@ -188,8 +212,12 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     uploader = StartUploader(plan);
     sinks.insert(sinks.begin(), uploader.get());
   }
+  const SamplerOptions options = OptionsOf(plan.settings);
+  const std::unique_ptr<PullServer> pull =
+      StartPullServer(plan.settings, options, *start.page, uploader.get());
+  if (pull) sinks.push_back(pull.get());
   WindowWriter writer(symbolizer, sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, {&python, &dotnet, &native}, functions, writer);
+  Sampler sampler(options, start, {&python, &dotnet, &native}, functions, writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),
@@ -209,6 +237,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   if (const Result<void> written = recorder.Finish(); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }
+  // Who waits for a profile gets what there is.
+  if (pull) pull->Finish(report.finish_ordered + kUploadTimeAtEnd);
   std::vector<ServerCounters> counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
   const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();

@@ -2,6 +2,7 @@
 // The sampling loop: ticks, the process tree, windows, and the keeper's orders.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,6 +31,8 @@ struct SamplerOptions {
   bool always_stop = false;
   bool wall = false;
   bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
+  /// Set by another thread: the window that is growing ends at the next tick.
+  std::shared_ptr<std::atomic<bool>> cut_window = std::make_shared<std::atomic<bool>>(false);
 };
 
 /// What a run came to, for its closing lines.
