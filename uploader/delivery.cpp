@@ -232,7 +232,7 @@ std::optional<Notice> Delivery::OtherFormat(const Reply& reply) {
   entry.request.reset();
   Insert(queue_.begin(), std::move(entry));
   if (!is_current || formats_.size() == 1) return std::nullopt;
-  return Notice{LogLevel::kInfo,
+  return Notice{LogLevel::kWarn,
                 fmt::format("{} does not know the format {} ({}): {} is tried", server_,
                             NameOf(format), Describe(reply, format), NameOf(formats_[format_]))};
 }

@@ -16,8 +16,8 @@
 #include "agent/base/parse_number.h"
 #include "agent/base/signals_blocked.h"
 #include "agent/format/gzip.h"
+#include "agent/format/loaded_profile.h"
 #include "agent/format/pprof_encoder.h"
-#include "agent/format/pprof_reader.h"
 
 namespace agent {
 namespace {
@@ -34,7 +34,7 @@ constexpr Nanoseconds kFarewell = std::chrono::milliseconds(200);
 struct Pull {
   WallTime begin;
   WallTime end;
-  PprofContents contents;
+  std::unique_ptr<LoadedProfile> sum;
   bool has_end = false;  // a window that reaches it has come
 };
 
@@ -55,6 +55,17 @@ struct Shared {
   httplib::Server server;
 };
 
+void Add(std::unique_ptr<LoadedProfile> more, Pull& pull) {
+  if (pull.sum == nullptr) {
+    pull.sum = std::move(more);
+    return;
+  }
+  Profile& sum = pull.sum->profile;
+  const WallTime end = more->profile.start() + more->profile.duration();
+  AddProfile(*pull.sum, *more);
+  sum.set_duration(end - sum.start());
+}
+
 void Shared::Take(const Profile& window) {
   {
     const std::lock_guard lock(mutex);
@@ -63,7 +74,7 @@ void Shared::Take(const Profile& window) {
       // The one that was growing when it was asked for is not its own.
       if (window.start() < pull.begin || pull.has_end) continue;
       if (pprof.empty()) pprof = EncodePprof(window, {.thread_labels = hooks.threads});
-      static_cast<void>(AddPprof(pprof, pull.contents));
+      if (auto more = DecodePprof(pprof)) Add(*std::move(more), pull);
       pull.has_end = window.start() + window.duration() >= pull.end;
     }
   }
@@ -75,7 +86,7 @@ std::string Shared::Collect(Nanoseconds duration) {
   std::unique_lock lock(mutex);
   if (pulls.size() >= kMostPulls || ending) return "";
   const WallTime begin = clock.WallNow();
-  pulls.push_back({.begin = begin, .end = begin + duration, .contents = {}});
+  pulls.push_back({.begin = begin, .end = begin + duration, .sum = nullptr});
   const auto pull = std::prev(pulls.end());
   hooks.cut_window();
   const MonotonicTime end = clock.Now() + duration;
@@ -84,8 +95,8 @@ std::string Shared::Collect(Nanoseconds duration) {
     hooks.cut_window();
     changed.wait_until(lock, end + kPatience, [&] { return ending || pull->has_end; });
   }
-  Profile& profile = pull->contents.profile;
-  if (profile.start() == WallTime::max()) profile = Profile(begin, Nanoseconds(0));
+  const Profile none(begin, Nanoseconds(0));
+  const Profile& profile = pull->sum != nullptr ? pull->sum->profile : none;
   std::string text = Gzip(EncodePprof(profile, {.thread_labels = hooks.threads}));
   pulls.erase(pull);
   return text;

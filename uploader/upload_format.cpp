@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "agent/format/gzip.h"
+#include "agent/format/loaded_profile.h"
 #include "agent/format/otlp_encoder.h"
-#include "agent/format/pprof_reader.h"
 #include "uploader/ingest_request.h"
 #include "uploader/push_request.h"
 
@@ -55,9 +55,9 @@ Result<HttpRequest> MakeUploadRequest(const UploadWindow& window, UploadFormat f
   if (format == UploadFormat::kPprof) return IngestPprofRequest(window);
   AGENT_TRY(const std::string pprof, UnpackWindow(window));
   if (format == UploadFormat::kPush) return PushRequest(window, pprof);
-  AGENT_TRY(const PprofContents contents, ReadPprof(pprof));
-  if (format == UploadFormat::kOtlp) return OtlpRequest(window, contents.profile);
-  return IngestFoldedRequest(window, contents.profile);
+  AGENT_TRY(const std::unique_ptr<LoadedProfile> loaded, DecodePprof(pprof));
+  if (format == UploadFormat::kOtlp) return OtlpRequest(window, loaded->profile);
+  return IngestFoldedRequest(window, loaded->profile);
 }
 
 }  // namespace agent

@@ -2,11 +2,12 @@
 #include "uploader/upload_window.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "agent/format/gzip.h"
-#include "agent/format/pprof_reader.h"
+#include "agent/format/loaded_profile.h"
 
 namespace agent {
 namespace {
@@ -14,9 +15,9 @@ namespace {
 // Far above what EncodeWindow makes.
 constexpr std::size_t kMaxUnpacked = 64u << 20;
 
-Result<void> Add(const UploadWindow& window, PprofContents& contents) {
+Result<std::unique_ptr<LoadedProfile>> Read(const UploadWindow& window) {
   AGENT_TRY(const std::string pprof, UnpackWindow(window));
-  return AddPprof(pprof, contents);
+  return DecodePprof(pprof);
 }
 
 }  // namespace
@@ -37,9 +38,13 @@ Result<std::string> UnpackWindow(const UploadWindow& window) {
 
 std::optional<UploadWindow> MergeWindows(const UploadWindow& first, const UploadWindow& second,
                                          const WindowLimits& limits) {
-  PprofContents contents;
-  if (!Add(first, contents) || !Add(second, contents)) return std::nullopt;
-  const Profile& merged = contents.profile;
+  const auto sum = Read(first);
+  const auto more = Read(second);
+  if (!sum || !more) return std::nullopt;
+  AddProfile(**sum, **more);
+  Profile& merged = (*sum)->profile;
+  merged.set_duration(std::max(first.start + first.duration, second.start + second.duration) -
+                      first.start);
   const bool threads = std::ranges::any_of(merged.Entries(), [&](const Profile::Entry& entry) {
     return merged.Thread(entry.key.thread).tid != Tid{};
   });

@@ -2,9 +2,11 @@
 // Errors as values: every fallible function of the agent returns Result<T>.
 #pragma once
 
+#include <concepts>
 #include <expected>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace agent {
@@ -46,6 +48,11 @@ using Result = std::expected<T, Error>;
                                                  std::string detail = {}) {
   return std::unexpected(Error{code, what, 0, std::move(detail)});
 }
+
+/// Not of a string that ends before the error is shown.
+template <typename Text>
+  requires std::same_as<std::remove_cvref_t<Text>, std::string>
+std::unexpected<Error> Fail(Errc code, Text&& what, std::string detail = {}) = delete;
 
 /// `return FailErrno("open", path);`
 [[nodiscard]] inline std::unexpected<Error> FailErrno(std::string_view what,

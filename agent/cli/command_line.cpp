@@ -197,6 +197,18 @@ Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
   return {};
 }
 
+// The names must say the format, unless a flag does.
+Result<void> CheckOutputs(const Settings& settings) {
+  if (settings.format) return {};
+  for (const std::string& path : settings.outputs) {
+    if (const auto format = ProfileFileFormat(path); !format) {
+      return Fail(Errc::kInvalid, "bad value",
+                  fmt::format("--output {}: {}", path, format.error().Message()));
+    }
+  }
+  return {};
+}
+
 // A bare pid.
 Result<void> TakeProcess(std::vector<std::string> plain, CommandLine& line) {
   if (!plain.empty() && line.settings.pid == Pid{}) {
@@ -213,23 +225,32 @@ Result<void> TakeProcess(std::vector<std::string> plain, CommandLine& line) {
 Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, CommandLine& line) {
   switch (info.takes) {
     case CommandInfo::Takes::kProgram:
-      line.program = std::move(plain);
-      if (!line.program.empty()) return {};
-      return Fail(Errc::kInvalid,
-                  fmt::format("no program given: agent {} {}", info.name, info.arguments));
+      line.plain = std::move(plain);
+      if (!line.plain.empty()) return {};
+      return Fail(Errc::kInvalid, "no program given",
+                  fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kProcess:
       AGENT_CHECK_OK(TakeProcess(std::move(plain), line));
       if (line.settings.pid != Pid{}) return {};
-      return Fail(Errc::kInvalid,
-                  fmt::format("which process? agent {} {}", info.name, info.arguments));
+      return Fail(Errc::kInvalid, "which process?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kNothing:
+      if (plain.empty()) return {};
+      return Fail(Errc::kInvalid, "not understood", plain.front());
+    case CommandInfo::Takes::kFiles:
+      line.plain = std::move(plain);
+      if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};
+      return Fail(Errc::kInvalid, "which files?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
   }
   std::unreachable();
 }
 
 }  // namespace
 
-Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
+Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments, bool as_pyroscope) {
   CommandLine line;
+  line.settings.as_pyroscope = as_pyroscope;
   const std::string first = arguments.empty() ? "" : arguments.front();
   if (first == "--version" || first == "-version" || first == "version") {
     line.help = fmt::format("{}\n", kVersion);
@@ -254,6 +275,7 @@ Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) 
     return Fail(Errc::kInvalid, "bad command line", error.what());
   }
   AGENT_CHECK_OK(ApplyFlags(parser, line));
+  AGENT_CHECK_OK(CheckOutputs(line.settings));
   AGENT_CHECK_OK(TakePlain(*info, std::move(words.plain), line));
   return line;
 }

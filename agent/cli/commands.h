@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kVerify };
 
 /// A set of commands.
 class Commands {
@@ -27,6 +27,13 @@ class Commands {
 
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
+/// Those that write profiles.
+inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
+                                   Command::kDiff);
+/// Those that speak to a server.
+inline constexpr Commands kSending(Command::kExec, Command::kConnect, Command::kVerify);
+inline constexpr Commands kAll(Command::kExec, Command::kConnect, Command::kReport, Command::kDiff,
+                               Command::kVerify);
 
 struct CommandInfo {
   Command command;
@@ -42,6 +49,8 @@ struct CommandInfo {
   enum class Takes : std::uint8_t {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
+    kFiles,    ///< Profiles.
+    kNothing,
   } takes;
 };
 

@@ -149,9 +149,9 @@ Result<void> ApplyTenantId(Settings& settings, const std::string& text) {
 
 Result<void> ApplyHeader(Settings& settings, const std::string& text) {
   if (text.starts_with('{')) return AddJsonHeaders(settings, text);
-  const std::size_t equals = std::min(text.find('='), text.size());
-  return AddHeader(settings, text.substr(0, equals),
-                   text.substr(std::min(equals + 1, text.size())));
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos) return Fail(Errc::kInvalid, "must be NAME=VALUE of a header");
+  return AddHeader(settings, text.substr(0, equals), text.substr(equals + 1));
 }
 
 Result<void> ApplyCaFile(Settings& settings, const std::string& text) {

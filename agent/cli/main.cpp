@@ -9,17 +9,23 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/delivery_settings.h"
+#include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
+#include "agent/cli/verify_command.h"
 #include "agent/format/profile_file.h"
+#include "agent/process/child_setup.h"
+#include "agent/process/run_as.h"
 #include "agent/process/supervision.h"
 #include "uploader/labels.h"
 
@@ -53,16 +59,20 @@ std::string DefaultFile(const std::string& application) {
 }
 
 // The program in our place, as if we had not been called.
-[[noreturn]] void ExecInPlace(const std::vector<std::string>& program) {
+[[noreturn]] void ExecInPlace(const std::vector<std::string>& program,
+                              const std::optional<RunAs>& run_as) {
+  if (run_as) {
+    if (const int error = Become(*run_as); error != 0) {
+      std::exit(ReportExecFailure(program, error));
+    }
+  }
   std::vector<char*> arguments;
   arguments.reserve(program.size() + 1);
   // execvp does not change the strings.
   for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   ::execvp(arguments[0], arguments.data());
-  const int number = errno;
-  LogError("cannot run \"{}\": {}", program[0], ErrnoError("").Message());
-  std::exit(number == ENOENT ? 127 : 126);
+  std::exit(ReportExecFailure(program, errno));
 }
 
 bool IsSwitchedOff(const char* name) {
@@ -72,18 +82,27 @@ bool IsSwitchedOff(const char* name) {
   return text == "false" || text == "0";
 }
 
+// CheckOutputs has seen the names.
+std::vector<RunFile> OutputsOf(const Settings& settings) {
+  std::vector<RunFile> files;
+  for (const std::string& path : settings.outputs) {
+    const Result<FileFormat> by_name = ProfileFileFormat(path);
+    files.push_back(
+        {.path = path, .format = settings.format.value_or(by_name.value_or(FileFormat::kPprof))});
+  }
+  return files;
+}
+
 // Decides where the profile goes. False: nowhere.
 bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  plan.output = plan.settings.output;
   plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  if (!plan.output.empty() || !plan.settings.servers.empty() || plan.settings.listen) {
-    return true;
-  }
+  const Settings& settings = plan.settings;
+  if (!plan.outputs.empty() || !settings.servers.empty() || settings.listen) return true;
   if (!plan.summary) return false;
   const std::string file = DefaultFile(plan.application_name);
   if (const Result<void> writable = CheckProfileFile(file)) {
-    plan.output = file;
+    plan.outputs.push_back({.path = file, .format = FileFormat::kPprof});
   } else {
     LogWarn("the profile is shown but not kept: {}; -o FILE says where to",
             writable.error().Message());
@@ -91,19 +110,33 @@ bool PlanOutput(SessionPlan& plan) {
   return true;
 }
 
+// Whom the settings say the program shall run as. Ends where that cannot be.
+std::optional<RunAs> PlanRunAs(const Settings& settings) {
+  if (settings.user_name.empty() && settings.group_name.empty()) return std::nullopt;
+  Result<RunAs> run_as = FindRunAs(settings.user_name, settings.group_name);
+  Result<void> possible;
+  if (run_as) possible = CheckRunAs(*run_as);
+  if (run_as && possible) return *std::move(run_as);
+  LogError("--user-name, --group-name: {}",
+           run_as ? possible.error().Message() : run_as.error().Message());
+  std::exit(kUsageError);
+}
+
 [[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
+  const std::optional<RunAs> run_as = PlanRunAs(plan.settings);
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
-    ExecInPlace(line.program);
+    ExecInPlace(line.plain, run_as);
   }
-  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.program);
+  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.plain);
   if (!PlanOutput(plan)) {
     LogWarn(
         "nothing is profiled, for nothing would be kept: give --server-address URL (or set "
         "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
-    ExecInPlace(line.program);
+    ExecInPlace(line.plain, run_as);
   }
   if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
-  RunLaunched(line.program, [plan](const SamplerStart& start) { return RunSession(plan, start); });
+  RunLaunched(line.plain, run_as,
+              [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
 [[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
@@ -120,9 +153,17 @@ bool PlanOutput(SessionPlan& plan) {
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
+// What the old agent's name stands for.
+void ApplyOldDefaults(Settings& settings) {
+  if (settings.as_pyroscope && settings.servers.empty() && settings.outputs.empty()) {
+    settings.servers.emplace_back("http://localhost:4040");
+  }
+}
+
 [[noreturn]] void Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  const Result<CommandLine> line = ParseCommandLine(arguments);
+  const bool as_pyroscope = argc > 0 && BaseName(argv[0]) == "pyroscope";
+  const Result<CommandLine> line = ParseCommandLine(arguments, as_pyroscope);
   if (!line) {
     LogError("{}", line.error().Message());
     std::exit(kUsageError);
@@ -133,21 +174,40 @@ bool PlanOutput(SessionPlan& plan) {
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
     std::exit(0);
   }
-  SessionPlan plan{.settings = line->settings, .application_name = {}, .output = {}};
-  ApplyEnvironment(
-      line->command, line->given, [](const char* name) { return std::getenv(name); },
-      plan.settings);
-  ApplyIdentity([](const char* name) { return std::getenv(name); }, plan.settings);
-  SetLogLevel(plan.settings.no_logging ? LogLevel::kNone : plan.settings.log_level);
-  plan.application_name = plan.settings.application_name;
-  if (!plan.settings.output.empty()) {
-    if (const Result<void> writable = CheckProfileFile(plan.settings.output); !writable) {
+  Settings settings = line->settings;
+  const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };
+  ApplyEnvironment(line->command, line->given, get_environment, settings);
+  ApplyIdentity(get_environment, settings);
+  ApplyOldDefaults(settings);
+  SetLogLevel(settings.no_logging ? LogLevel::kNone : settings.log_level);
+  for (const std::string_view name : WithoutEffect(line->command, line->given, get_environment)) {
+    LogDebug("{} has no effect any more", name);
+  }
+  const std::vector<RunFile> outputs = OutputsOf(settings);
+  for (const RunFile& file : outputs) {
+    if (const Result<void> writable = CheckProfileFile(file.path); !writable) {
       LogError("{}", writable.error().Message());
       std::exit(kUsageError);
     }
   }
-  if (line->command == Command::kExec) RunExec(*line, std::move(plan));
-  RunConnect(*line, std::move(plan));
+  switch (line->command) {
+    case Command::kExec:
+    case Command::kConnect: {
+      SessionPlan plan{.settings = settings,
+                       .application_name = settings.application_name,
+                       .outputs = outputs,
+                       .command = line->plain};
+      if (line->command == Command::kExec) RunExec(*line, std::move(plan));
+      RunConnect(*line, std::move(plan));
+    }
+    case Command::kReport:
+      std::exit(RunReport(line->plain, settings, outputs));
+    case Command::kVerify:
+      std::exit(RunVerify(settings));
+    case Command::kDiff:
+      std::exit(RunDiff(line->plain, settings, outputs));
+  }
+  std::unreachable();
 }
 
 }  // namespace

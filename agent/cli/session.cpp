@@ -19,6 +19,7 @@
 #include "agent/base/path.h"
 #include "agent/base/write_all.h"
 #include "agent/cli/debuginfod.h"
+#include "agent/cli/session_facts.h"
 #include "agent/process/proc_file.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -108,12 +109,29 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .kernel = settings.kernel};
 }
 
-// A run that was begun by an earlier sampler, which died, has its file already.
-std::string FileOf(const SessionPlan& plan, const SamplerStart& start) {
-  if (!start.restarted || plan.output.empty()) return plan.output;
-  const std::size_t name = plan.output.find_last_of('/') + 1;
-  std::string path = plan.output;
-  return path.insert(name, fmt::format("restarted-{}-", ::getpid()));
+// A run that was begun by an earlier sampler, which died, has its files already.
+std::vector<RunFile> FilesOf(const SessionPlan& plan, const SamplerStart& start) {
+  std::vector<RunFile> files = plan.outputs;
+  if (!start.restarted) return files;
+  for (RunFile& file : files) {
+    file.path.insert(file.path.find_last_of('/') + 1, fmt::format("restarted-{}-", ::getpid()));
+  }
+  return files;
+}
+
+// Where the profile went, and the next command worth knowing.
+std::string WrittenLine(const RunFile& file) {
+  std::string text = fmt::format("agent: profile written to {}", file.path);
+  if (file.format == FileFormat::kHtml) {
+    text += "; open it in a browser";
+  } else if (file.format == FileFormat::kPprof) {
+    std::string page = file.path;
+    for (const std::string_view ending : {".pb.gz", ".pprof"}) {
+      if (page.ends_with(ending)) page.resize(page.size() - ending.size());
+    }
+    text += fmt::format("; to look at it: agent report {} -o {}.html", file.path, page);
+  }
+  return text + "\n";
 }
 
 void SayUpload(const ServerCounters& server, bool is_only) {
@@ -204,8 +222,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   dotnet::DotnetSpyFactory dotnet(files, functions, plan.settings.dotnet_raw_names);
   native::NativeSpyFactory native(files, functions);
   DeliveryCounter delivered(*start.page);
-  const std::string file = FileOf(plan, start);
-  RunRecorder recorder(file, clock, functions.Marker("[other stacks]"));
+  const std::vector<RunFile> files_of_run = FilesOf(plan, start);
+  const SessionFacts facts(start, plan.application_name, plan.command);
+  RunRecorder recorder(files_of_run, facts.at_start(), clock, functions.Marker("[other stacks]"));
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.servers.empty()) {
@@ -234,24 +253,24 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
-  if (const Result<void> written = recorder.Finish(); !written) {
+  const RunFacts all_facts = facts.AtEnd(report, symbolizer.unnamed());
+  if (const Result<void> written = recorder.Finish(all_facts); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }
   // Who waits for a profile gets what there is.
   if (pull) pull->Finish(report.finish_ordered + kUploadTimeAtEnd);
   std::vector<ServerCounters> counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
-  const std::vector<UnnamedCode> unnamed = symbolizer.unnamed();
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
-      WriteToStderr(FormatSummary(*run, unnamed));
-      if (!file.empty()) WriteToStderr(fmt::format("agent: profile written to {}\n", file));
+      WriteToStderr(FormatSummary(*run, all_facts, {.prefix = "agent: "}));
+      for (const RunFile& file : files_of_run) WriteToStderr(WrittenLine(file));
     }
     for (const std::string& line : LossLines(run->losses(), run->Total().count)) {
       LogWarn("{}", line);
     }
   }
-  SayUnnamed(unnamed);
+  SayUnnamed(all_facts.unnamed);
   for (const ServerCounters& server : counters) SayUpload(server, counters.size() == 1);
   if (report.first_sample) {
     LogInfo("the first sample was taken {} us after the start",

@@ -40,6 +40,10 @@ Result<void> ApplySwitch(const std::string& text, bool& target) {
 
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   const std::optional<double> rate = ParseReal(text);
+  if (settings.as_pyroscope && rate == 0.0) {
+    settings.sample_rate = Settings().sample_rate;
+    return {};
+  }
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
     return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
   }
@@ -48,15 +52,30 @@ Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
 }
 
 Result<void> ApplyOutput(Settings& settings, const std::string& text) {
-  AGENT_CHECK_OK(ProfileFileFormat(text));
-  settings.output = text;
+  if (text.empty()) return Fail(Errc::kInvalid, "must not be empty");
+  settings.outputs.push_back(text);
   return {};
+}
+
+Result<void> ApplyFormat(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.format, ParseFileFormat(text));
+  return {};
+}
+
+Result<void> ApplyBy(Settings& settings, const std::string& text) {
+  for (const Measure& measure : {kCpuTime, kWallTime, kSampleCount}) {
+    if (text != measure.name) continue;
+    settings.measure = measure;
+    return {};
+  }
+  return Fail(Errc::kInvalid, "must be cpu, wall or samples");
 }
 
 Result<void> ApplySpyName(Settings&, const std::string& text) {
   // The runtime that a process has mapped decides which spy it gets; a name only has to be one.
-  constexpr std::array<std::string_view, 9> kNames = {
-      "auto", "python", "pyspy", "dotnet", "dotnetspy", "native", "rbspy", "phpspy", "ebpfspy"};
+  constexpr std::array<std::string_view, 10> kNames = {"auto",      "python",  "pyspy", "dotnet",
+                                                       "dotnetspy", "native",  "rbspy", "phpspy",
+                                                       "ebpfspy",   "debugspy"};
   if (std::ranges::find(kNames, text) == kNames.end()) {
     return Fail(Errc::kInvalid,
                 "there is no such spy; known are auto, python (pyspy), dotnet (dotnetspy), native");
@@ -98,11 +117,28 @@ constexpr std::string_view kWhat = "What is looked at";
 constexpr std::string_view kNames = "Names";
 constexpr std::string_view kLines = "Lines of the agent's own, on stderr";
 
+constexpr std::string_view kProgram = "The program";
+constexpr std::string_view kNoEffect = "Taken for the old agent's sake, without effect";
+
+Result<void> ApplyNothing(Settings&, const std::string&) { return {}; }
+
 constexpr std::array kOptions = {
     Option{"output", "", "FILE",
-           "Write the whole run to FILE: .pb.gz or .pprof for pprof, .folded or .collapsed for "
-           "collapsed stacks",
-           kResult, kSampling, ApplyOutput},
+           "Write the whole run to FILE; its ending says how: .html (a page for the browser), "
+           ".pb.gz or .pprof (pprof), .folded or .collapsed (collapsed stacks), .speedscope.json, "
+           ".gecko.json (Firefox Profiler), .svg, .json (summary); may be repeated",
+           kResult, kWriting, ApplyOutput},
+    Option{"format", "", "FORMAT",
+           "Of FILE, whatever its name: html, pprof, collapsed, speedscope, gecko, svg, json",
+           kResult, kWriting, ApplyFormat},
+    Option{"by", "", "MEASURE",
+           "Compare and sort by cpu, wall or samples (default: what the file has)", kResult,
+           Commands(Command::kReport, Command::kDiff), ApplyBy},
+    Option{"text", "", "", "The table on stdout as well, beside -o", kResult,
+           Commands(Command::kReport, Command::kDiff),
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.text);
+           }},
     Option{"summary", "", "", "Show the top functions at the end, also when stderr is no terminal",
            kResult, kSampling,
            [](Settings& settings, const std::string& text) {
@@ -112,24 +148,24 @@ constexpr std::array kOptions = {
         "server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
         "Pyroscope server to send profiles to, as http://pyroscope:4040, or unix:///path; may be "
         "repeated",
-        kServer, kSampling, ApplyServerAddress},
+        kServer, kSending, ApplyServerAddress},
     Option{
         "application-name", "PYROSCOPE_APPLICATION_NAME", "NAME",
         "Name of the service on the server, also NAME{key=value,...} (default: OTEL_SERVICE_NAME, "
         "else from the program)",
-        kServer, kSampling, ApplyApplicationName},
+        kServer, kSending, ApplyApplicationName},
     Option{"tag", "", "KEY=VALUE",
            "Label of all profiles; may be repeated (also: PYROSCOPE_LABELS=key=value,...)", kServer,
-           kSampling, ApplyTag},
+           kSending, ApplyTag},
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
     Option{"upload-format", "PYROSCOPE_UPLOAD_FORMAT", "FORMAT",
            "push, pprof or folded (of Pyroscope, the newest first), otlp (OpenTelemetry), or auto: "
            "the first of Pyroscope's that the server knows (default: auto)",
-           kServer, kSampling, ApplyUploadFormat},
+           kServer, kSending, ApplyUploadFormat},
     Option{"upstream-request-timeout", "PYROSCOPE_UPSTREAM_REQUEST_TIMEOUT", "TIME",
-           "How long a request may take (default: 10s)", kServer, kSampling, ApplyRequestTimeout},
+           "How long a request may take (default: 10s)", kServer, kSending, ApplyRequestTimeout},
     Option{"spool", "PYROSCOPE_SPOOL", "FOLDER",
            "Keep profiles there until the server has them, also over a restart", kServer, kSampling,
            ApplySpool},
@@ -137,29 +173,29 @@ constexpr std::array kOptions = {
            "Serve /debug/pprof/profile, /metrics and /healthz there, on loopback unless HOST says "
            "otherwise",
            kServer, kSampling, ApplyListen},
-    Option{"auth-token", "PYROSCOPE_AUTH_TOKEN", "TOKEN", "Bearer token", kServer, kSampling,
+    Option{"auth-token", "PYROSCOPE_AUTH_TOKEN", "TOKEN", "Bearer token", kServer, kSending,
            ApplyAuthToken, true},
     Option{"auth-token-file", "PYROSCOPE_AUTH_TOKEN_FILE", "FILE",
-           "File with the bearer token, read for each request", kServer, kSampling,
+           "File with the bearer token, read for each request", kServer, kSending,
            ApplyAuthTokenFile},
     Option{"basic-auth-user", "PYROSCOPE_BASIC_AUTH_USER", "NAME", "User of basic authentication",
-           kServer, kSampling, ApplyBasicAuthUser},
+           kServer, kSending, ApplyBasicAuthUser},
     Option{"basic-auth-password", "PYROSCOPE_BASIC_AUTH_PASSWORD", "PASSWORD", "Its password",
-           kServer, kSampling, ApplyBasicAuthPassword, true},
-    Option{"tenant-id", "PYROSCOPE_TENANT_ID", "ID", "Tenant (X-Scope-OrgID)", kServer, kSampling,
+           kServer, kSending, ApplyBasicAuthPassword, true},
+    Option{"tenant-id", "PYROSCOPE_TENANT_ID", "ID", "Tenant (X-Scope-OrgID)", kServer, kSending,
            ApplyTenantId},
     Option{"header", "PYROSCOPE_HTTP_HEADERS", "NAME=VALUE",
-           "Further header; may be repeated (the variable: a JSON object)", kServer, kSampling,
+           "Further header; may be repeated (the variable: a JSON object)", kServer, kSending,
            ApplyHeader, true},
     Option{"ca-file", "PYROSCOPE_CA_FILE", "FILE",
            "Certificate authorities (PEM) to trust instead of SSL_CERT_FILE, SSL_CERT_DIR and the "
            "system's",
-           kServer, kSampling, ApplyCaFile},
+           kServer, kSending, ApplyCaFile},
     Option{"client-cert", "PYROSCOPE_CLIENT_CERT", "FILE",
-           "Certificate (PEM) to show to the server", kServer, kSampling, ApplyClientCert},
-    Option{"client-key", "PYROSCOPE_CLIENT_KEY", "FILE", "Its key (PEM)", kServer, kSampling,
+           "Certificate (PEM) to show to the server", kServer, kSending, ApplyClientCert},
+    Option{"client-key", "PYROSCOPE_CLIENT_KEY", "FILE", "Its key (PEM)", kServer, kSending,
            ApplyClientKey},
-    Option{"tls-skip-verify", "", "", "Do not check the server's certificate", kServer, kSampling,
+    Option{"tls-skip-verify", "", "", "Do not check the server's certificate", kServer, kSending,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.http.skip_verify);
            }},
@@ -240,10 +276,31 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.blocking);
            }},
+    Option{"user-name", "PYROSCOPE_USER_NAME", "USER",
+           "Run the program as this user, by name or number, with his groups", kProgram,
+           Commands(Command::kExec),
+           [](Settings& settings, const std::string& text) -> Result<void> {
+             settings.user_name = text;
+             return {};
+           }},
+    Option{"group-name", "PYROSCOPE_GROUP_NAME", "GROUP",
+           "Run the program in this group, by name or number", kProgram, Commands(Command::kExec),
+           [](Settings& settings, const std::string& text) -> Result<void> {
+             settings.group_name = text;
+             return {};
+           }},
+    Option{"rbspy-blocking", "PYROSCOPE_RBSPY_BLOCKING", "", "Ruby is not looked into", kNoEffect,
+           kSampling, ApplyNothing},
+    Option{"php-spy-args", "PYROSCOPE_PHP_SPY_ARGS", "ARGS", "PHP is not looked into", kNoEffect,
+           kSampling, ApplyNothing},
+    Option{"no-root-drop", "PYROSCOPE_NO_ROOT_DROP", "", "Below sudo the program stays root's",
+           kNoEffect, Commands(Command::kExec), ApplyNothing},
+    Option{"upstream-threads", "PYROSCOPE_UPSTREAM_THREADS", "N", "Each server has one thread",
+           kNoEffect, kSampling, ApplyNothing},
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           kLines, kSampling, ApplyLogLevel},
+           kLines, kAll, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
            [](Settings& settings, const std::string& text) {
@@ -254,6 +311,20 @@ constexpr std::array kOptions = {
 }  // namespace
 
 std::span<const Option> AllOptions() { return kOptions; }
+
+std::vector<std::string_view> WithoutEffect(Command command, std::span<const std::string> given,
+                                            const GetEnvironment& get_environment) {
+  std::vector<std::string_view> names;
+  for (const Option& option : AllOptions()) {
+    if (option.group != kNoEffect || !option.in.Has(command)) continue;
+    if (std::ranges::find(given, option.name) != given.end()) {
+      names.push_back(option.name);
+    } else if (get_environment(std::string(option.environment).c_str()) != nullptr) {
+      names.push_back(option.environment);
+    }
+  }
+  return names;
+}
 
 Result<Nanoseconds> ParseDuration(const std::string& text) {
   std::string_view number = text;

@@ -15,6 +15,8 @@
 #include "agent/base/log.h"
 #include "agent/base/types.h"
 #include "agent/cli/commands.h"
+#include "agent/format/profile_file.h"
+#include "agent/profile/measure.h"
 #include "agent/profile/profile.h"
 #include "symbolizer/demangle.h"
 #include "uploader/http_options.h"
@@ -33,7 +35,10 @@ struct Settings {
   Labels tags;
   double sample_rate = 100;
   Nanoseconds upload_interval{std::chrono::seconds(10)};
-  std::string output;  ///< "" : none
+  std::vector<std::string> outputs;
+  std::optional<FileFormat> format;  ///< Of the outputs; nothing: by their names.
+  Measure measure;    ///< What `report` and `diff` show; none: the profile's main one.
+  bool text = false;  ///< report, diff: a table on stdout although there is `-o`.
   bool summary = false;
   LogLevel log_level = LogLevel::kWarn;
   bool no_logging = false;
@@ -50,6 +55,9 @@ struct Settings {
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only
   Pid pid{};                            ///< connect only
+  std::string user_name;                ///< exec only; "" : as it is
+  std::string group_name;               ///< exec only
+  bool as_pyroscope = false;            ///< Called by the old agent's name: its defaults.
 };
 
 /// One flag. `apply` checks the text and takes it over; its error says what is wrong with the
@@ -74,6 +82,12 @@ using GetEnvironment = std::function<const char*(const char*)>;
 /// warned of, with the variable's name, and passed over: it must not keep the program from running.
 void ApplyEnvironment(Command command, std::span<const std::string> given,
                       const GetEnvironment& get_environment, Settings& settings);
+
+/// Names of the options that were given, on the command line or by the environment, and that mean
+/// nothing any more.
+[[nodiscard]] std::vector<std::string_view> WithoutEffect(Command command,
+                                                          std::span<const std::string> given,
+                                                          const GetEnvironment& get_environment);
 
 /// "10s", "500ms", "2m", "1h", or a number of seconds; more than zero.
 [[nodiscard]] Result<Nanoseconds> ParseDuration(const std::string& text);

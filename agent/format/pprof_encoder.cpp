@@ -51,6 +51,7 @@ class Encoder {
     AddValueType(kPeriodType, "cpu", "nanoseconds");
     writer_.add_int64(kPeriod, profile_.period().count());
     AddComments();
+    if (!options_.facts.empty()) writer_.add_string(kAgentFacts, options_.facts);
     writer_.add_int64(kDefaultSampleType, String("cpu"));
     for (const std::string& text : strings_) writer_.add_string(kStringTable, text);
     return std::move(data_);
@@ -192,7 +193,6 @@ class Encoder {
     return place->second;
   }
 
-  // ReadPprof takes the numbers in this order.
   void AddComments() {
     const LossCounters& losses = profile_.losses();
     if (losses.LostSamples() == 0 && losses.late_ticks == 0 && losses.truncated == 0 &&
@@ -201,13 +201,11 @@ class Encoder {
     }
     writer_.add_int64(
         kComment,
-        String(
-            kLossComment +
-            fmt::format(
-                "torn {}, unreadable {}, not stopped in time {}, not "
-                "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
-                losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped,
-                losses.late_ticks, losses.truncated, losses.incomplete, losses.folded)));
+        String(fmt::format(
+            "lost samples: torn {}, unreadable {}, not stopped in time {}, not "
+            "named in time {}; ticks left out {}; stacks cut {}, without callers {}, folded {}",
+            losses.torn, losses.unreadable, losses.stop_timeout, losses.dropped, losses.late_ticks,
+            losses.truncated, losses.incomplete, losses.folded)));
   }
 
   const Profile& profile_;

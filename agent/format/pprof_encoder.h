@@ -15,6 +15,9 @@ struct PprofOptions {
   /// Carry the thread of each sample as labels "thread_name" and "thread_id": both texts, since
   /// Pyroscope makes series of texts only.
   bool thread_labels = false;
+  /// What the writer knows of the run besides, in a field of our own that other readers skip; "":
+  /// nothing.
+  std::string facts = {};
 };
 
 /// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types

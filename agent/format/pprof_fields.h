@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Field numbers of github.com/google/pprof, proto/profile.proto.
+// Field numbers of pprof's profile.proto (github.com/google/pprof).
 #pragma once
 
 #include <protozero/types.hpp>
-#include <string>
 
 namespace agent::pprof {
 
@@ -20,6 +19,7 @@ enum ProfileField : protozero::pbf_tag_type {
   kPeriod = 12,
   kComment = 13,
   kDefaultSampleType = 14,
+  kAgentFacts = 10001,  // ours (string): other readers skip it
 };
 enum ValueTypeField : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum SampleField : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
@@ -46,8 +46,5 @@ enum FunctionField : protozero::pbf_tag_type {
   kFilename = 4,
   kStartLine = 5,
 };
-
-/// What the comment with the losses begins with.
-inline const std::string kLossComment = "lost samples: ";
 
 }  // namespace agent::pprof

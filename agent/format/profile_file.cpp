@@ -7,14 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <string_view>
 #include <utility>
 
 #include "agent/base/unique_fd.h"
-#include "agent/format/folded_encoder.h"
-#include "agent/format/gzip.h"
-#include "agent/format/pprof_encoder.h"
 
 namespace agent {
 namespace {
@@ -95,11 +93,40 @@ Result<void> WriteSpecial(const std::string& path, std::string_view text) {
 }  // namespace
 
 Result<FileFormat> ProfileFileFormat(const std::string& path) {
-  if (path.ends_with(".pb.gz") || path.ends_with(".pprof")) return FileFormat::kPprof;
-  if (path.ends_with(".folded") || path.ends_with(".collapsed")) return FileFormat::kFolded;
+  // The longest ending first.
+  constexpr std::array<std::pair<std::string_view, FileFormat>, 9> kEndings = {
+      {{".html", FileFormat::kHtml},
+       {".pb.gz", FileFormat::kPprof},
+       {".pprof", FileFormat::kPprof},
+       {".folded", FileFormat::kFolded},
+       {".collapsed", FileFormat::kFolded},
+       {".speedscope.json", FileFormat::kSpeedscope},
+       {".gecko.json", FileFormat::kGecko},
+       {".svg", FileFormat::kSvg},
+       {".json", FileFormat::kJson}}};
+  for (const auto& [ending, format] : kEndings) {
+    if (path.ends_with(ending)) return format;
+  }
   return Fail(Errc::kInvalid,
-              "the file's name must end in .pb.gz or .pprof (pprof), .folded or .collapsed "
-              "(collapsed stacks)");
+              "the file's name must end in .html (a page for the browser), .pb.gz or .pprof "
+              "(pprof), .folded or .collapsed (collapsed stacks), .speedscope.json, .gecko.json "
+              "(Firefox Profiler), .svg or .json (summary)");
+}
+
+Result<FileFormat> ParseFileFormat(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, FileFormat>, 8> kNames = {
+      {{"html", FileFormat::kHtml},
+       {"pprof", FileFormat::kPprof},
+       {"collapsed", FileFormat::kFolded},
+       {"folded", FileFormat::kFolded},
+       {"speedscope", FileFormat::kSpeedscope},
+       {"gecko", FileFormat::kGecko},
+       {"svg", FileFormat::kSvg},
+       {"json", FileFormat::kJson}}};
+  const auto found = std::ranges::find(kNames, name, &decltype(kNames)::value_type::first);
+  if (found != kNames.end()) return found->second;
+  return Fail(Errc::kInvalid,
+              "must be html, pprof, collapsed, speedscope, gecko (Firefox Profiler), svg or json");
 }
 
 Result<void> CheckProfileFile(const std::string& path) {
@@ -123,22 +150,18 @@ Result<void> CheckProfileFile(const std::string& path) {
   return {};
 }
 
-Result<void> WriteProfileFile(const std::string& path, const Profile& profile) {
-  AGENT_TRY(const FileFormat format, ProfileFileFormat(path));
-  const std::string text = format == FileFormat::kPprof
-                               ? Gzip(EncodePprof(profile, {.sample_labels = true}))
-                               : EncodeFolded(profile);
-  if (IsSpecial(path)) return WriteSpecial(path, text);
+Result<void> WriteProfileFile(const std::string& path, std::string_view content) {
+  if (IsSpecial(path)) return WriteSpecial(path, content);
   Result<Temporary> file = CreateBeside(path);
   if (!file) {
     if (::access(path.c_str(), F_OK) != 0) return std::unexpected(file.error());
-    return Overwrite(path, text);
+    return Overwrite(path, content);
   }
-  Result<void> written = WriteAll(file->fd.get(), text, path);
+  Result<void> written = WriteAll(file->fd.get(), content, path);
   // Some file systems say only here that there is no room.
   if (::close(file->fd.Release()) != 0 && written) written = FailWrite(path);
   if (written && ::rename(file->path.c_str(), path.c_str()) == 0) return {};
-  if (written) written = errno == EBUSY ? Overwrite(path, text) : FailWrite(path);
+  if (written) written = errno == EBUSY ? Overwrite(path, content) : FailWrite(path);
   ::unlink(file->path.c_str());
   return written;
 }

@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/capabilities.h"
 
-#include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 
 namespace agent {
+namespace {
 
-bool HasPtraceCapability() {
+using CapabilityData = std::array<__user_cap_data_struct, 2>;
+
+}  // namespace
+
+bool HasCapability(int capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data{};
+  CapabilityData data{};
   if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
-  return (data[0].effective & (1u << CAP_SYS_PTRACE)) != 0;
+  const auto bit = static_cast<unsigned>(capability);
+  return (data.at(bit / 32).effective & (1u << (bit % 32))) != 0;
+}
+
+void DropCapabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const CapabilityData none{};
+  ::syscall(SYS_capset, &header, none.data());
 }
 
 }  // namespace agent

@@ -54,6 +54,9 @@ int ExecAsInherited(const std::vector<std::string>& argv, const InheritedState& 
   RenamePid(inherited.keeper);
   ::prctl(PR_SET_CHILD_SUBREAPER, 0UL, 0UL, 0UL, 0UL);
   if (inherited.sigchld_ignored) SetDisposition(SIGCHLD, SIG_IGN);
+  if (inherited.run_as) {
+    if (const int error = Become(*inherited.run_as); error != 0) return error;
+  }
   SetSignalMask(inherited.mask);
   ::execvp(arguments[0], arguments.data());
   return errno;

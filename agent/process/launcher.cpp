@@ -14,6 +14,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/process/capabilities.h"
 #include "agent/process/own_fd.h"
 #include "agent/process/seqpacket.h"
 
@@ -188,6 +189,10 @@ void RunLauncher(LauncherStart start) {
   ::prctl(PR_SET_NAME, "agent-launcher");
   [[maybe_unused]] const ssize_t written = ::write(start.to_sampler.get(), &target, sizeof(target));
   DropInheritedFds({start.link.get(), exec_errno->read.get()}, Stderr::kDrop);
+  // Its signals would not reach the program otherwise.
+  if (start.inherited.run_as && !HasCapability(CAP_KILL)) {
+    static_cast<void>(Become(*start.inherited.run_as));
+  }
   static_cast<void>(start.to_sampler.Release());
   static_cast<void>(start.go.Release());
   Launcher(start.inherited.keeper, Pid{target}, std::move(start.link), std::move(exec_errno->read))

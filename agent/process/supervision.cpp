@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/process/capabilities.h"
 #include "agent/process/child_setup.h"
 #include "agent/process/connect_keeper.h"
 #include "agent/process/keeper.h"
@@ -45,6 +46,14 @@ void EnterSampler(std::initializer_list<int> keep) {
   DropInheritedFds(keep, Stderr::kKeep);
 }
 
+// Who may look into a process without CAP_SYS_PTRACE: one of the same ids that can do no more
+// (ptrace(2), "access mode checking"). Not where the keeper could then not kill us any more.
+void FollowProgram(const InheritedState& inherited) {
+  if (!inherited.run_as || HasPtraceCapability() || !HasCapability(CAP_KILL)) return;
+  // A program that stays root keeps its capabilities: so must we.
+  if (Become(*inherited.run_as) == 0 && ::geteuid() != 0) DropCapabilities();
+}
+
 // All that keeper, sampler and launcher use to find each other.
 struct LaunchPipes {
   SocketPair link;  // first: keeper, second: launcher
@@ -75,6 +84,7 @@ int RunFirstSampler(const std::vector<std::string>& argv, const InheritedState& 
   pipes.target_pid.write.Reset();
   pipes.go.read.Reset();
   EnterSampler({orders.get(), pipes.target_pid.read.get(), pipes.go.write.get()});
+  FollowProgram(inherited);
   pid_t target = 0;
   if (::read(pipes.target_pid.read.get(), &target, sizeof(target)) != sizeof(target)) {
     return kCannotStart;
@@ -113,8 +123,10 @@ std::optional<LauncherReport> AwaitStart(const UniqueFd& link, const LaunchPage&
 
 }  // namespace
 
-void RunLaunched(const std::vector<std::string>& argv, const SamplerMain& sampler) {
-  const InheritedState inherited = TakeOver();
+void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs>& run_as,
+                 const SamplerMain& sampler) {
+  InheritedState inherited = TakeOver();
+  inherited.run_as = run_as;
   const Result<LaunchPage*> page = MapPage();
   if (!page) RunUnprofiled(argv, inherited, page.error().Message());
   Result<LaunchPipes> pipes = LaunchPipes::Open();
@@ -126,6 +138,7 @@ void RunLaunched(const std::vector<std::string>& argv, const SamplerMain& sample
       return RunFirstSampler(argv, inherited, *page, *pipes, orders, sampler);
     }
     EnterSampler({orders.get()});
+    FollowProgram(inherited);
     SamplerStart start;
     start.target = Pid{started.target};
     start.launcher = Pid{started.launcher};

@@ -8,12 +8,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/base/unique_fd.h"
+#include "agent/process/run_as.h"
 
 namespace agent {
 
@@ -65,7 +67,10 @@ using SamplerMain = std::function<int(const SamplerStart&)>;
 
 /// Launches `argv` under a keeper, this very process, and never returns: it ends as the program
 /// ended. Exits with 127 or 126 when exec fails, after one line on stderr, as a shell does.
-[[noreturn]] void RunLaunched(const std::vector<std::string>& argv, const SamplerMain& sampler);
+/// With `run_as` the program is that user's; where the kernel lets only such a process look into it
+/// (no CAP_SYS_PTRACE), the sampler is too.
+[[noreturn]] void RunLaunched(const std::vector<std::string>& argv,
+                              const std::optional<RunAs>& run_as, const SamplerMain& sampler);
 
 /// `connect`: runs `sampler` on a process that exists, under a keeper. SIGINT, SIGTERM and SIGHUP
 /// make it finish. Never returns: ends with the sampler's status.

@@ -100,6 +100,7 @@ class Profile {
   [[nodiscard]] std::vector<Entry> Entries() const;  ///< In no particular order.
   [[nodiscard]] std::span<const Frame> StackFrames(StackId stack) const;
   [[nodiscard]] const ThreadInfo& Thread(ThreadIndex thread) const;
+  [[nodiscard]] std::size_t thread_count() const { return threads_.size(); }
   [[nodiscard]] SampleValue Total() const;
   [[nodiscard]] bool empty() const { return values_.empty(); }
   [[nodiscard]] std::size_t ApproximateBytes() const;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "agent/base/log.h"
-#include "agent/format/profile_file.h"
 
 namespace agent {
 namespace {
@@ -13,8 +12,10 @@ constexpr std::chrono::minutes kWriteEvery{1};
 
 }  // namespace
 
-RunRecorder::RunRecorder(std::string file, const Clock& clock, const Function* folded)
-    : file_(std::move(file)),
+RunRecorder::RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
+                         const Function* folded)
+    : files_(std::move(files)),
+      facts_(std::move(facts)),
       clock_(clock),
       folded_(folded),
       next_write_(clock.Now() + kWriteEvery) {}
@@ -27,18 +28,25 @@ void RunRecorder::Write(const Profile& window) {
   run_->Merge(window);
   run_->set_duration(window.start() + window.duration() - run_->start());
   run_->Shrink(kMaxBytes, folded_);
-  if (file_.empty() || clock_.Now() < next_write_) return;
+  if (files_.empty() || clock_.Now() < next_write_) return;
   next_write_ = clock_.Now() + kWriteEvery;
-  if (const Result<void> written = WriteFile(); !written && !std::exchange(said_failed_, true)) {
+  const Result<void> written = WriteFiles(facts_);
+  if (!written && !std::exchange(said_failed_, true)) {
     LogWarn("the profile cannot be written, it is tried again: {}", written.error().Message());
   }
 }
 
-Result<void> RunRecorder::Finish() {
-  if (file_.empty() || !run_) return {};
-  return WriteFile();
+Result<void> RunRecorder::Finish(const RunFacts& facts) {
+  return run_ ? WriteFiles(facts) : Result<void>();
 }
 
-Result<void> RunRecorder::WriteFile() { return WriteProfileFile(file_, *run_); }
+Result<void> RunRecorder::WriteFiles(const RunFacts& facts) {
+  Result<void> all;
+  for (const RunFile& file : files_) {
+    Result<void> written = WriteRunFile(file, *run_, facts);
+    if (!written && all) all = std::move(written);
+  }
+  return all;
+}
 
 }  // namespace agent

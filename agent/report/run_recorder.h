@@ -3,11 +3,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/base/error.h"
 #include "agent/profile/profile.h"
+#include "agent/report/run_facts.h"
+#include "agent/report/run_file.h"
 
 namespace agent {
 
@@ -18,19 +20,22 @@ class RunRecorder final : public ProfileSink {
  public:
   static constexpr std::size_t kMaxBytes = 64u << 20;
 
-  /// `file`: "" for none. `clock` and `folded` (the marker of folded stacks) outlive the recorder.
-  RunRecorder(std::string file, const Clock& clock, const Function* folded);
+  /// `files`: may be none. `facts`: those that are known at the start, for what is written before
+  /// the end. `clock` and `folded` (the marker of folded stacks) outlive the recorder.
+  RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
+              const Function* folded);
 
   void Write(const Profile& window) override;
-  /// Writes the file for the last time.
-  Result<void> Finish();
+  /// Writes the files for the last time; all are tried.
+  Result<void> Finish(const RunFacts& facts);
   /// Null when there was no window.
   [[nodiscard]] const Profile* run() const { return run_ ? &*run_ : nullptr; }
 
  private:
-  Result<void> WriteFile();
+  Result<void> WriteFiles(const RunFacts& facts);
 
-  std::string file_;
+  std::vector<RunFile> files_;
+  RunFacts facts_;
   const Clock& clock_;
   const Function* folded_;
   MonotonicTime next_write_;

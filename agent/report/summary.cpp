@@ -4,127 +4,103 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "agent/base/utf8.h"
+#include "agent/base/counted.h"
+#include "agent/report/function_costs.h"
+#include "agent/report/printable.h"
 #include "agent/report/unnamed_report.h"
 
 namespace agent {
 namespace {
 
-// With the figures in front a line has at most 110 columns or so.
-constexpr std::size_t kMaxName = 40;
-constexpr std::size_t kMaxFile = 36;
+double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
 
-struct Cost {
-  const Function* function = nullptr;
-  std::int64_t self = 0;
-  std::int64_t total = 0;
-};
-
-// By CPU time, or by wall time where the profile has it.
-std::vector<Cost> CostsByFunction(const Profile& profile, std::int64_t SampleValue::* time) {
-  std::unordered_map<const Function*, Cost> costs;
-  std::unordered_set<const Function*> seen;
-  for (const Profile::Entry& entry : profile.Entries()) {
-    const std::span<const Frame> frames = profile.StackFrames(entry.key.stack);
-    seen.clear();
-    for (const Frame& frame : frames) {
-      Cost& cost = costs[frame.function];
-      cost.function = frame.function;
-      if (seen.empty()) cost.self += entry.value.*time;
-      if (seen.insert(frame.function).second) cost.total += entry.value.*time;
-    }
+std::string SampledLine(const Profile& profile, const RunFacts& facts, const SampleValue& total) {
+  std::string text = Counted(total.count, "sample");
+  if (total.cpu_ns > 0) text += fmt::format(", {:.2f} s of CPU", Seconds(total.cpu_ns));
+  if (profile.duration() > Nanoseconds(0)) {
+    text += fmt::format(" in {:.2f} s", Seconds(profile.duration().count()));
   }
-  std::vector<Cost> sorted;
-  sorted.reserve(costs.size());
-  for (const auto& [function, cost] : costs) sorted.push_back(cost);
-  std::ranges::sort(sorted, [](const Cost& a, const Cost& b) {
-    if (a.self != b.self) return a.self > b.self;
-    if (a.total != b.total) return a.total > b.total;
-    return a.function->name < b.function->name;
-  });
-  return sorted;
-}
-
-// Control characters of a hostile name must not reach the terminal: C0, DEL and C1 (U+0080 to
-// U+009F, of which some terminals take U+009B as the start of a command).
-std::string Printable(std::string_view name) {
-  std::string text;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(name[i]);
-    const auto next = i + 1 < name.size() ? static_cast<unsigned char>(name[i + 1]) : 0;
-    const bool is_c1 = byte == 0xc2 && next < 0xa0;
-    text.push_back(byte < 0x20 || byte == 0x7f || is_c1 ? '?' : name[i]);
-    if (is_c1) ++i;
+  if (facts.kernel_cpu) {
+    text += fmt::format(" (the kernel counted {:.2f} s)", Seconds(facts.kernel_cpu->count()));
+  }
+  const LossCounters& losses = profile.losses();
+  const std::pair<std::uint64_t, std::string_view> counts[] = {
+      {losses.LostSamples(), "sample# lost"},
+      {losses.late_ticks, "tick# left out"},
+      {losses.truncated, "stack# cut"},
+      {losses.incomplete, "stack# without callers"},
+      {losses.folded, "stack# folded"}};
+  for (const auto& [count, what] : counts) {
+    if (count == 0) continue;
+    const std::size_t plural = what.find('#');
+    text += fmt::format(", {} {}{}{}", count, what.substr(0, plural), count == 1 ? "" : "s",
+                        what.substr(plural + 1));
   }
   return text;
 }
 
-// The last `width` characters, with a mark if there were more: the end of a long name tells more
-// than its start.
-std::string Fitted(std::string_view name, std::size_t width) {
-  std::string text = Printable(name);
-  auto characters = static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return !IsContinuation(c); }));
-  if (characters <= width) return text;
-  std::size_t cut = 0;
-  for (; cut < text.size(); ++cut) {
-    if (IsContinuation(text[cut])) continue;
-    if (characters < width) break;
-    --characters;
+// "" where nothing is known, as of another tool's file.
+std::string CostLine(const RunFacts& facts) {
+  std::string text;
+  for (const RuntimeFacts& runtime : facts.runtimes) {
+    text += (text.empty() ? "" : ", ") + runtime.name;
+    if (runtime.processes > 1) text += fmt::format(" ({} processes)", runtime.processes);
   }
-  return "…" + text.substr(cut);
+  if (!facts.own) return text;
+  if (!text.empty()) text += "; ";
+  const PauseFacts& pauses = facts.pauses;
+  text += pauses.count == 0
+              ? "nothing was stopped"
+              : fmt::format("{}, median {} us, longest {} us", Counted(pauses.count, "stop"),
+                            pauses.p50.count() / 1000, pauses.max.count() / 1000);
+  text +=
+      fmt::format("; the agent took {:.2f} s of CPU, {:.1f} MB", Seconds(facts.own->cpu.count()),
+                  static_cast<double>(facts.own->peak_bytes) / 1e6);
+  if (facts.throttling && facts.throttling->throttled_periods > 0) {
+    text += fmt::format("; over its CPU limit for {:.2f} s",
+                        Seconds(facts.throttling->throttled.count()));
+  }
+  return text;
 }
 
-std::string Header(const Profile& profile, const SampleValue& total) {
-  std::string text = fmt::format("agent: {} samples, {:.2f} s of CPU in {:.2f} s", total.count,
-                                 static_cast<double>(total.cpu_ns) / 1e9,
-                                 static_cast<double>(profile.duration().count()) / 1e9);
-  const LossCounters& losses = profile.losses();
-  if (losses.LostSamples() > 0) text += fmt::format(", {} samples lost", losses.LostSamples());
-  if (losses.late_ticks > 0) text += fmt::format(", {} ticks left out", losses.late_ticks);
-  if (losses.truncated > 0) text += fmt::format(", {} stacks cut", losses.truncated);
-  if (losses.incomplete > 0) {
-    text += fmt::format(", {} stacks without callers", losses.incomplete);
-  }
-  if (losses.folded > 0) text += fmt::format(", {} stacks folded", losses.folded);
-  return text + "\n";
-}
-
-}  // namespace
-
-std::string FormatSummary(const Profile& profile, std::span<const UnnamedCode> unnamed,
-                          std::size_t max_functions) {
-  const SampleValue total = profile.Total();
-  std::string text = Header(profile, total);
-  const auto time = total.wall_ns > 0 ? &SampleValue::wall_ns : &SampleValue::cpu_ns;
-  if (total.*time <= 0) return text;
-  text += total.wall_ns > 0 ? "    self    total  wall s  function\n"
-                            : "    self    total   CPU s  function\n";
-  const std::vector<Cost> costs = CostsByFunction(profile, time);
-  const auto share = [&](std::int64_t ns) {
-    return 100.0 * static_cast<double>(ns) / static_cast<double>(total.*time);
-  };
-  for (const Cost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
-    text +=
-        fmt::format("{:6.2f} % {:6.2f} % {:7.2f}  {}", share(cost.self), share(cost.total),
-                    static_cast<double>(cost.self) / 1e9, Fitted(cost.function->name, kMaxName));
-    if (!cost.function->file.empty()) {
-      text +=
-          fmt::format(" ({}:{})", Fitted(cost.function->file, kMaxFile), cost.function->start_line);
-    }
-    text += "\n";
+std::string Table(const Profile& profile, const Measure& measure, double whole,
+                  std::size_t max_functions) {
+  std::string text = fmt::format("    self    total {:>7}  function\n",
+                                 measure.value == kCpuTime.value    ? "CPU s"
+                                 : measure.value == kWallTime.value ? "wall s"
+                                                                    : "samples");
+  const std::vector<FunctionCost> costs = CostsByFunction(profile, measure);
+  const auto share = [&](std::int64_t value) { return 100.0 * static_cast<double>(value) / whole; };
+  for (const FunctionCost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
+    text += fmt::format("{:6.2f} % {:6.2f} % {:7.{}f}  {}\n", share(cost.self), share(cost.total),
+                        static_cast<double>(cost.self) / measure.unit, measure.decimals,
+                        DescribeFunction(*cost.function));
   }
   if (costs.size() > max_functions) {
     text += fmt::format("    and {} more functions\n", costs.size() - max_functions);
   }
-  if (const std::string line = UnnamedLine(unnamed, total.count); !line.empty()) {
-    text += "agent: " + Printable(line) + "\n";
-  }
   return text;
+}
+
+}  // namespace
+
+std::string FormatSummary(const Profile& profile, const RunFacts& facts,
+                          const SummaryStyle& style) {
+  const SampleValue total = profile.Total();
+  const auto line = [&](const std::string& text) {
+    return text.empty() ? "" : fmt::format("{}{}\n", style.prefix, Printable(text));
+  };
+  std::string text = line(SampledLine(profile, facts, total)) + line(CostLine(facts));
+  const Measure measure = style.measure.value != nullptr ? style.measure : MainMeasure(total);
+  const auto whole = static_cast<double>(total.*measure.value);
+  if (whole > 0) text += Table(profile, measure, whole, style.max_functions);
+  return text + line(UnnamedLine(facts.unnamed, total.count));
 }
 
 }  // namespace agent

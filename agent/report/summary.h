@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
+// A run in a few lines, for people.
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <string>
+#include <string_view>
 
+#include "agent/profile/measure.h"
 #include "agent/profile/profile.h"
-#include "agent/profile/unnamed.h"
+#include "agent/report/run_facts.h"
 
 namespace agent {
 
-/// The closing table for a terminal: what was sampled, and the functions with the most CPU time of
-/// their own (self) with the time of what they called (total; recursion counts once). `unnamed`
-/// becomes a line below, where there is much of it. Ends in a newline.
-[[nodiscard]] std::string FormatSummary(const Profile& profile,
-                                        std::span<const UnnamedCode> unnamed = {},
-                                        std::size_t max_functions = 15);
+struct SummaryStyle {
+  std::string_view prefix = {};  ///< Of lines that are not the table's: "agent: " on stderr.
+  std::size_t max_functions = 5;
+  Measure measure = {};  ///< None: the profile's main one.
+};
+
+/// What was sampled and what was lost, what it cost, and the functions with the most time of their
+/// own (self) with the time of what they called (total; recursion counts once). Much code without
+/// a name becomes a line below. At most 5 lines beside the functions. Ends in a newline.
+[[nodiscard]] std::string FormatSummary(const Profile& profile, const RunFacts& facts,
+                                        const SummaryStyle& style = {});
 
 }  // namespace agent

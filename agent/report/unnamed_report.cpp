@@ -14,22 +14,6 @@ namespace {
 // A few unnamed addresses (hand-written assembly, padding) are in every run.
 constexpr std::int64_t kSamplesPerUnnamed = 100;
 
-std::string_view Why(UnnamedReason reason) {
-  switch (reason) {
-    case UnnamedReason::kUnreadable:
-      return "the file cannot be read";
-    case UnnamedReason::kStripped:
-      return "stripped, and no debug file was found";
-    case UnnamedReason::kNoSymbol:
-      return "outside of every symbol";
-    case UnnamedReason::kNoPerfMap:
-      return "made at run time, and no perf map or jitdump was found";
-    case UnnamedReason::kNotInPerfMap:
-      return "made at run time, and not in its perf map or jitdump";
-  }
-  return "";
-}
-
 // What the user can do; "" when there is nothing.
 std::string Cure(const UnnamedCode& code) {
   switch (code.reason) {
@@ -59,13 +43,29 @@ std::string Cure(const UnnamedCode& code) {
 
 }  // namespace
 
+std::string_view ReasonText(UnnamedReason reason) {
+  switch (reason) {
+    case UnnamedReason::kUnreadable:
+      return "the file cannot be read";
+    case UnnamedReason::kStripped:
+      return "stripped, and no debug file was found";
+    case UnnamedReason::kNoSymbol:
+      return "outside of every symbol";
+    case UnnamedReason::kNoPerfMap:
+      return "made at run time, and no perf map or jitdump was found";
+    case UnnamedReason::kNotInPerfMap:
+      return "made at run time, and not in its perf map or jitdump";
+  }
+  return "";
+}
+
 std::string DescribeUnnamed(const UnnamedCode& code) {
   const Module& module = *code.module;
   return fmt::format(
       "{} ({}): {} without a name, {} in them: {}", module.path,
       module.build_id.empty() ? "no build id" : "build id " + module.build_id,
       code.addresses == 1 ? "1 address" : fmt::format("{} addresses", code.addresses),
-      Counted(code.samples, "sample"), Why(code.reason));
+      Counted(code.samples, "sample"), ReasonText(code.reason));
 }
 
 std::string UnnamedLine(std::span<const UnnamedCode> codes, std::int64_t samples) {
@@ -79,7 +79,7 @@ std::string UnnamedLine(std::span<const UnnamedCode> codes, std::int64_t samples
   std::string text =
       fmt::format("{:.1f} % of the samples are in code without a name, ", share(unnamed));
   text += most.samples == unnamed ? "all" : fmt::format("{:.1f} %", share(most.samples));
-  text += fmt::format(" in {}: {}", most.module->path, Why(most.reason));
+  text += fmt::format(" in {}: {}", most.module->path, ReasonText(most.reason));
   if (const std::string cure = Cure(most); !cure.empty()) text += "; " + cure;
   return text;
 }

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "agent/profile/unnamed.h"
 
 namespace agent {
+
+/// "stripped, and no debug file was found"
+[[nodiscard]] std::string_view ReasonText(UnnamedReason reason);
 
 /// "/usr/lib/libfoo.so.1 (build id 12ab): 3 addresses without a name, 40 samples in them: why".
 /// No line end.

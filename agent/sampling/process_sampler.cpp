@@ -605,6 +605,7 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
     auto spy = factory->Attach(*process_);
     if (spy) {
       ForgetSnapshots();
+      if (spy_) CountRuntime(-1);  // a fallback, given up for one that knows more
       spy_ = *std::move(spy);
       // Sleepers were looked at by nobody, or by who knew less.
       for (auto& [tid, thread] : threads_) {
@@ -612,6 +613,7 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
         thread.blip = false;
       }
       is_fallback_ = factory->IsFallback();
+      CountRuntime(1);
       LogInfo("process {} ({}) runs {}", static_cast<pid_t>(pid_), comm_, spy_->Runtime());
       return {};
     }
@@ -624,6 +626,13 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
   }
   if (spy_) return {};
   return std::unexpected(std::move(refusal));
+}
+
+void ProcessSampler::CountRuntime(std::int64_t processes) {
+  const std::string runtime(spy_->Runtime());
+  const auto place = context_.runtimes.try_emplace(runtime, 0).first;
+  place->second += processes;
+  if (place->second == 0) context_.runtimes.erase(place);
 }
 
 void ProcessSampler::Note(const Refusal& refusal) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,8 @@ struct SamplingContext {
 
   /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).
   std::vector<ProcessSampler*> stopped;
+  /// "CPython 3.12.1" → how many processes ran it, for the run's closing lines.
+  std::map<std::string, std::int64_t> runtimes;
   StackCopier copier;
   std::size_t waiting_bytes = 0;  ///< Of snapshots that wait for what is needed to read them.
 
@@ -163,6 +166,7 @@ class ProcessSampler final : private StopClient {
   void FollowImage(const TaskStat& stat, MonotonicTime now);
   void TryAttach(MonotonicTime now);
   void Note(const Refusal& refusal);
+  void CountRuntime(std::int64_t processes);
   ThreadIndex IndexOf(Thread& thread);
   bool ReadClock();
   [[nodiscard]] Nanoseconds HotTime() const;

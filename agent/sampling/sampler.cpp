@@ -139,6 +139,7 @@ SamplerReport Sampler::Run() {
   if (start_.go >= 0) ::close(start_.go);  // the program may start
   while (WaitForTick() == Wake::kTick) {
     Tick();
+    ++done_ticks_;
     if (!first_sample_ && start_.page->samples_taken.load(std::memory_order_relaxed) > 0) {
       first_sample_ = clock_.Now();
     }
@@ -158,6 +159,11 @@ SamplerReport Sampler::Run() {
   tracer_.LetGo();
   report.pauses = tracer_.pauses();
   if (first_sample_) report.first_sample = *first_sample_ - begin;
+  const std::chrono::duration<double> run = report.finish_ordered - begin;
+  if (run.count() > 0) report.achieved_rate = static_cast<double>(done_ticks_) / run.count();
+  report.kernel_cpu =
+      std::max(Nanoseconds(start_.restarted ? -1 : tree_cpu_ns_), ended_cpu_) + live_cpu_;
+  report.runtimes = std::move(context_.runtimes);
   return report;
 }
 
@@ -294,7 +300,7 @@ void Sampler::Finish() {
   for (auto& [pid, process] : processes_) process->AddWallTimes(clock_.Now());
   for (auto& [pid, process] : processes_) {
     if (IsAlive(pid)) {
-      process->End(wall);
+      live_cpu_ += process->End(wall);
     } else {
       ended_cpu_ += process->End(wall);
     }

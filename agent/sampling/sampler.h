@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,11 @@ struct SamplerReport {
   std::optional<Nanoseconds>
       first_sample;              ///< After the program was let go; nothing: there was none.
   MonotonicTime finish_ordered;  ///< When the program had ended, or the run was told to.
+  double achieved_rate = 0;      ///< Ticks a second; 0: the run was too short to tell.
+  /// CPU time of all processes that were sampled, as the kernel counted it: that of `exec` from the
+  /// program's birth.
+  Nanoseconds kernel_cpu{0};
+  std::map<std::string, std::int64_t> runtimes;  ///< With versions → processes.
 };
 
 /// Runs on the thread that called Run: all of ptrace, all reads of the target's memory.
@@ -89,6 +95,8 @@ class Sampler {
   MonotonicTime run_end_;
   MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
   Nanoseconds ended_cpu_{0};     // in profiles, of processes that have ended
+  Nanoseconds live_cpu_{0};      // at the run's end, of those that go on
+  std::uint64_t done_ticks_ = 0;
   std::int64_t tree_cpu_ns_ = -1;
   bool finishing_ = false;
 };

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,7 +93,7 @@ int main(int argc, char** argv) {
     arguments.erase(arguments.begin() + 1, arguments.begin() + 1 + words);
   }
   if (arguments.size() >= 2 && arguments[0] == "exec") {
-    agent::RunLaunched({arguments.begin() + 1, arguments.end()}, RunSampler);
+    agent::RunLaunched({arguments.begin() + 1, arguments.end()}, std::nullopt, RunSampler);
   }
   if (arguments.size() == 2 && arguments[0] == "connect") {
     agent::RunConnected(agent::Pid{std::atoi(arguments[1].c_str())}, RunSampler);

@@ -154,6 +154,15 @@ void Serve(httplib::Server& server, State& state, const std::string& formats) {
   server.Post(R"((/prefix)?/v1development/profiles)", handle(Otlp, "application/x-protobuf"));
   server.Get(R"((/prefix)?(/push\.v1\.PusherService/Push|(/pyroscope)?/ingest))",
              [](const httplib::Request&, httplib::Response& response) { response.status = 405; });
+  if (formats.find("noquery") == std::string::npos) {
+    server.Post(R"((/prefix)?/querier\.v1\.QuerierService/(\w+))",
+                [&state](const httplib::Request& request, httplib::Response& response) {
+                  const json question = json::parse(request.body, nullptr, false);
+                  const json answer = state.Query(request.matches[2], question);
+                  response.status = answer.is_null() ? 404 : 200;
+                  response.set_content(answer.dump(), "application/json");
+                });
+  }
   server.Get("/test/received", [&state](const httplib::Request&, httplib::Response& response) {
     response.set_content(state.Received(), "application/json");
   });

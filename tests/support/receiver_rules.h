@@ -38,8 +38,8 @@ struct Verdict {
 [[nodiscard]] Verdict JudgeIngestPprof(std::string_view name, std::string_view pprof,
                                        std::int64_t now);
 
-/// A time of /ingest's query in nanoseconds: its length says the unit (10 digits: s, 13: ms, 16: us,
-/// 19: ns).
+/// A time of /ingest's query in nanoseconds: its length says the unit (10 digits: s, 13: ms, 16:
+/// us, 19: ns).
 [[nodiscard]] std::int64_t IngestTime(const std::string& text);
 
 /// /ingest with collapsed stacks. `from` in nanoseconds.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one unittest method of tests/e2e; exits with 77 when it was skipped, 1 when it failed."""
+"""Runs one unittest method of tests/e2e or tests/containers; exits with 77 when it was skipped, 1 when it failed."""
 
 import pathlib
 import sys
@@ -7,7 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
-sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("e2e", "containers", "support")]
 
 
 def main():

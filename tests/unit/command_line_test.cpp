@@ -21,7 +21,7 @@ TEST_CASE("everything behind the program's name is the program's") {
       {"exec", "--sample-rate", "50", "app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
   REQUIRE(line);
   CHECK(line->settings.sample_rate == 50);
-  CHECK(line->program ==
+  CHECK(line->plain ==
         std::vector<std::string>{"app", "-f", "1", "--sample-rate", "7", "-b=x", "--", "y"});
 }
 
@@ -37,7 +37,7 @@ TEST_CASE("flags may be written in all the ways of the old agent") {
     REQUIRE(line);
     CHECK(line->settings.sample_rate == 50);
     CHECK(line->settings.no_logging);
-    CHECK(line->program == std::vector<std::string>{"/app/cartservice", "--x"});
+    CHECK(line->plain == std::vector<std::string>{"/app/cartservice", "--x"});
   }
 }
 
@@ -138,4 +138,27 @@ TEST_CASE("durations") {
   CHECK(ParseDuration("2").value() == std::chrono::seconds(2));
   for (const std::string bad : {"", "0", "-1s", "s", "10x", "1e30h"})
     CHECK_FALSE(ParseDuration(bad));
+}
+
+TEST_CASE("every flag of the old agent is taken") {
+  const auto line = ParseCommandLine(
+      {"exec", "-log-level=debug", "-no-logging", "-application-name=a", "-sample-rate=0",
+       "-spy-name=debugspy", "-detect-subprocesses=false", "-pyspy-blocking", "-rbspy-blocking",
+       "-php-spy-args", "direct_mem=true,php_awk_pattern=libphp", "-server-address=http://x/",
+       "-upstream-threads=4", "-upstream-request-timeout=10s", "-tag=a=b", "-no-root-drop",
+       "-user-name=shop", "-group-name=shop", "app"},
+      true);
+  REQUIRE(line);
+  CHECK(line->settings.sample_rate == 100);
+  CHECK_FALSE(line->settings.detect_subprocesses);
+  CHECK(line->settings.user_name == "shop");
+  CHECK(line->settings.group_name == "shop");
+  const auto get = [](const char* name) -> const char* {
+    return std::string_view(name) == "PYROSCOPE_PHP_SPY_ARGS" ? "x" : nullptr;
+  };
+  CHECK(WithoutEffect(Command::kExec, line->given, get) ==
+        std::vector<std::string_view>{"rbspy-blocking", "php-spy-args", "no-root-drop",
+                                      "upstream-threads"});
+  CHECK(WithoutEffect(Command::kConnect, {}, get) ==
+        std::vector<std::string_view>{"PYROSCOPE_PHP_SPY_ARGS"});
 }

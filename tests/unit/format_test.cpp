@@ -172,7 +172,7 @@ TEST_CASE_METHOD(Fixture, "the summary counts recursion once, and shows no contr
   const std::vector<Frame> stack = {evil, evil, main};
   profile.Add(profile.InternStack(stack), ThreadIndex{0}, SampleKind::kCpu, kStart,
               {.count = 4, .cpu_ns = 44'000'000});
-  const std::string text = FormatSummary(profile);
+  const std::string text = FormatSummary(profile, {});
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(text.find(" 44.00 %  44.00 %    0.04  ?[2Jevil (/e.py:1)") != std::string::npos);
   CHECK(text.find("  0.00 %  84.00 %    0.00  main (/a.py:1)") != std::string::npos);

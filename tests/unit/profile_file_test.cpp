@@ -17,6 +17,8 @@ using namespace agent;
 
 namespace {
 
+const std::string kContent = "main 3\n";
+
 std::string Read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -24,17 +26,11 @@ std::string Read(const std::string& path) {
 
 struct Fixture {
   std::filesystem::path folder;
-  FunctionTable functions;
-  Profile profile{WallTime(std::chrono::seconds(1'700'000'000)), std::chrono::milliseconds(100)};
 
   Fixture() {
     std::string name = (std::filesystem::temp_directory_path() / "agent-file-XXXXXX").string();
     REQUIRE(::mkdtemp(name.data()) != nullptr);
     folder = name;
-    const Frame main{.function = functions.Intern("main", "/a.py", 1), .line = 1};
-    profile.set_period(std::chrono::milliseconds(10));
-    profile.Add(profile.InternStack({&main, 1}), profile.InternThread({}), SampleKind::kCpu,
-                profile.start(), {.count = 3, .cpu_ns = 30'000'000});
   }
   ~Fixture() { std::filesystem::remove_all(folder); }
 
@@ -63,11 +59,9 @@ TEST_CASE_METHOD(Fixture, "Profile files: what cannot be written is found out be
 
 TEST_CASE_METHOD(Fixture, "Profile files: written in place of the old one, with nothing beside") {
   std::ofstream(Path("a.folded")) << "old";
-  REQUIRE(WriteProfileFile(Path("a.folded"), profile));
-  CHECK(Read(Path("a.folded")) == "main 3\n");
-  REQUIRE(WriteProfileFile(Path("b.pb.gz"), profile));
-  CHECK(Read(Path("b.pb.gz")).starts_with("\x1f\x8b"));
-  CHECK(Files() == 2);
+  REQUIRE(WriteProfileFile(Path("a.folded"), kContent));
+  CHECK(Read(Path("a.folded")) == kContent);
+  CHECK(Files() == 1);
   struct stat info{};
   REQUIRE(::stat(Path("a.folded").c_str(), &info) == 0);
   const mode_t mask = ::umask(0);
@@ -75,19 +69,12 @@ TEST_CASE_METHOD(Fixture, "Profile files: written in place of the old one, with 
   CHECK((info.st_mode & 0777u) == (0644u & ~mask));
 }
 
-TEST_CASE_METHOD(Fixture, "Profile files: an unknown ending writes nothing") {
-  const auto written = WriteProfileFile(Path("a.txt"), profile);
-  REQUIRE_FALSE(written);
-  CHECK(written.error().code == Errc::kInvalid);
-  CHECK(Files() == 0);
-}
-
 TEST_CASE_METHOD(Fixture, "Profile files: a link is replaced, what it leads to is not touched") {
   std::ofstream(Path("precious")) << "kept";
   std::filesystem::create_symlink("precious", Path("a.folded"));
-  REQUIRE(WriteProfileFile(Path("a.folded"), profile));
+  REQUIRE(WriteProfileFile(Path("a.folded"), kContent));
   CHECK(Read(Path("precious")) == "kept");
-  CHECK(Read(Path("a.folded")) == "main 3\n");
+  CHECK(Read(Path("a.folded")) == kContent);
 }
 
 TEST_CASE_METHOD(Fixture, "Profile files: what a killed run left behind does not stop the next") {
@@ -98,8 +85,8 @@ TEST_CASE_METHOD(Fixture, "Profile files: what a killed run left behind does not
     std::filesystem::create_symlink(Path("precious"), left);
   }
   REQUIRE(CheckProfileFile(Path("a.folded")));
-  REQUIRE(WriteProfileFile(Path("a.folded"), profile));
-  CHECK(Read(Path("a.folded")) == "main 3\n");
+  REQUIRE(WriteProfileFile(Path("a.folded"), kContent));
+  CHECK(Read(Path("a.folded")) == kContent);
   CHECK_FALSE(std::filesystem::exists(Path("precious")));
   CHECK(Files() == 4);
 }
@@ -107,22 +94,22 @@ TEST_CASE_METHOD(Fixture, "Profile files: what a killed run left behind does not
 TEST_CASE_METHOD(Fixture, "Profile files: devices and pipes are written to directly") {
   std::filesystem::create_symlink("/dev/null", Path("null.folded"));
   CHECK(CheckProfileFile(Path("null.folded")));
-  CHECK(WriteProfileFile(Path("null.folded"), profile));
+  CHECK(WriteProfileFile(Path("null.folded"), kContent));
   CHECK(std::filesystem::is_symlink(Path("null.folded")));
 
   REQUIRE(::mkfifo(Path("pipe.folded").c_str(), 0600) == 0);
-  CHECK_FALSE(WriteProfileFile(Path("pipe.folded"), profile));  // nobody reads: not for ever
+  CHECK_FALSE(WriteProfileFile(Path("pipe.folded"), kContent));  // nobody reads: not for ever
   const UniqueFd reader(::open(Path("pipe.folded").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  REQUIRE(WriteProfileFile(Path("pipe.folded"), profile));
+  REQUIRE(WriteProfileFile(Path("pipe.folded"), kContent));
   std::string text(100, '\0');
   const ssize_t size = ::read(reader.get(), text.data(), text.size());
   REQUIRE(size == 7);
-  CHECK(text.substr(0, 7) == "main 3\n");
+  CHECK(text.substr(0, 7) == kContent);
 }
 
 TEST_CASE_METHOD(Fixture, "Profile files: a full disk is an error, and leaves nothing") {
   std::filesystem::create_symlink("/dev/full", Path("full.folded"));
-  const auto written = WriteProfileFile(Path("full.folded"), profile);
+  const auto written = WriteProfileFile(Path("full.folded"), kContent);
   REQUIRE_FALSE(written);
   CHECK(written.error().sys_errno == ENOSPC);
 }

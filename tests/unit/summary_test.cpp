@@ -11,6 +11,7 @@ using namespace agent;
 namespace {
 
 struct Fixture {
+  RunFacts facts;
   FunctionTable functions;
   Profile profile{WallTime(std::chrono::seconds(1'700'000'000)), Nanoseconds(0)};
 
@@ -29,7 +30,8 @@ struct Fixture {
   }
   std::vector<std::string> Lines(std::size_t most = 15) {
     std::vector<std::string> lines;
-    const std::string text = FormatSummary(profile, {}, most);
+    const std::string text =
+        FormatSummary(profile, facts, {.prefix = "agent: ", .max_functions = most});
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = text.find('\n', at);
       lines.push_back(text.substr(at, end - at));
@@ -91,7 +93,7 @@ TEST_CASE_METHOD(Fixture, "Summary: no control character of a name reaches the t
   Add({"a\x1b[2J\x7f\xc2\x9b"
        "2Jb\r\n"},
       1);
-  const std::string text = FormatSummary(profile);
+  const std::string text = FormatSummary(profile, facts);
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(text.find("\xc2\x9b") == std::string::npos);
   CHECK(text.find('\r') == std::string::npos);
@@ -106,5 +108,30 @@ TEST_CASE_METHOD(Fixture, "Summary: what is not shown is counted") {
 }
 
 TEST_CASE_METHOD(Fixture, "Summary: nothing sampled is one line") {
-  CHECK(Lines() == std::vector<std::string>{"agent: 0 samples, 0.00 s of CPU in 4.00 s"});
+  CHECK(Lines() == std::vector<std::string>{"agent: 0 samples in 4.00 s"});
+}
+
+TEST_CASE_METHOD(Fixture, "Summary: what makes the figures trustworthy") {
+  Add({"main"}, 100);
+  facts.kernel_cpu = std::chrono::milliseconds(1010);
+  facts.runtimes = {{"CPython 3.12.1", 2}, {"native", 1}};
+  facts.pauses = {.count = 3,
+                  .p50 = std::chrono::microseconds(24),
+                  .p99 = std::chrono::microseconds(70),
+                  .max = std::chrono::microseconds(80)};
+  facts.own = {.cpu = std::chrono::milliseconds(120), .peak_bytes = 3'500'000};
+  CHECK(Lines()[0] == "agent: 100 samples, 1.00 s of CPU in 4.00 s (the kernel counted 1.01 s)");
+  CHECK(Lines()[1] ==
+        "agent: CPython 3.12.1 (2 processes), native; 3 stops, median 24 us, longest 80 us; the "
+        "agent took 0.12 s of CPU, 3.5 MB");
+  facts.throttling = {.periods = 10, .throttled_periods = 4, .throttled = std::chrono::seconds(2)};
+  CHECK(Lines()[1].ends_with("; over its CPU limit for 2.00 s"));
+}
+
+TEST_CASE_METHOD(Fixture, "Summary: a file without times is shown by its samples") {
+  const Frame frame{.function = functions.Intern("main", "", 0)};
+  profile.Add(profile.InternStack({&frame, 1}), profile.InternThread({}), SampleKind::kCpu,
+              profile.start(), {.count = 7});
+  CHECK(Lines()[0] == "agent: 7 samples in 4.00 s");
+  CHECK(Lines()[2] == "100.00 % 100.00 %       7  main");
 }

@@ -68,9 +68,11 @@ TEST_CASE("Unnamed report: the summary ends in it, without the path's control ch
   profile.Add(profile.InternStack({&frame, 1}), profile.InternThread({}), SampleKind::kCpu,
               profile.start(), {.count = 10, .cpu_ns = 100});
   const std::vector<UnnamedCode> unnamed = {{&evil, UnnamedReason::kStripped, 1, 5}};
-  const std::string text = FormatSummary(profile, unnamed);
+  RunFacts facts;
+  facts.unnamed.assign(unnamed.begin(), unnamed.end());
+  const std::string text = FormatSummary(profile, facts, {.prefix = "agent: "});
   CHECK(text.find("agent: 50.0 % of the samples are in code without a name, all in /srv/?[2J: ") !=
         std::string::npos);
   CHECK(text.ends_with("\n"));
-  CHECK(FormatSummary(profile).find("without a name") == std::string::npos);
+  CHECK(FormatSummary(profile, {}).find("without a name") == std::string::npos);
 }

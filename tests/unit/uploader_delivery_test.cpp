@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "agent/format/pprof_reader.h"
+#include "agent/format/loaded_profile.h"
 #include "tests/support/catch.h"
 #include "tests/support/upload_windows.h"
 #include "uploader/delivery.h"
@@ -178,11 +178,11 @@ TEST_CASE("Delivery: a full queue merges what was never sent, and loses nothing"
     delivery.Made(std::make_shared<const HttpRequest>());
     CHECK(attempt->window.start - kWall > last);
     last = attempt->window.start - kWall;
-    const auto profile = ReadPprof(*UnpackWindow(attempt->window));
+    const auto profile = DecodePprof(*UnpackWindow(attempt->window));
     REQUIRE(profile);
-    CHECK(profile->profile.start() == attempt->window.start);
-    CHECK(profile->profile.duration() == attempt->window.duration);
-    CHECK(profile->profile.Total().count == attempt->window.samples);
+    CHECK((*profile)->profile.start() == attempt->window.start);
+    CHECK((*profile)->profile.duration() == attempt->window.duration);
+    CHECK((*profile)->profile.Total().count == attempt->window.samples);
     samples += attempt->window.samples;
     (void)delivery.Answer(StatusReply(200), kNow);
   }

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "agent/format/gzip.h"
+#include "agent/format/loaded_profile.h"
 #include "agent/format/pprof_encoder.h"
-#include "agent/format/pprof_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/upload_windows.h"
 #include "uploader/upload_format.h"
@@ -49,10 +49,10 @@ TEST_CASE("Upload formats: push.v1 is gzipped protobuf with the pprof as it is")
   CHECK(request.content_encoding == "gzip");
   const std::string series = Fields(*Gunzip(request.body, kMuch), 1).at(0);
   CHECK(Fields(series, 1).size() == 2);  // __name__, service_name
-  const auto profile = ReadPprof(Fields(Fields(series, 2).at(0), 1).at(0));
+  const auto profile = DecodePprof(Fields(Fields(series, 2).at(0), 1).at(0));
   REQUIRE(profile);
-  CHECK(profile->profile.start() == kStart);
-  CHECK(profile->profile.Total().cpu_ns == 200'000'000);
+  CHECK((*profile)->profile.start() == kStart);
+  CHECK((*profile)->profile.Total().cpu_ns == 200'000'000);
 }
 
 TEST_CASE("Upload formats: /ingest takes pprof as a file of a form, in nanoseconds of time") {
@@ -112,7 +112,7 @@ TEST_CASE("Upload formats: a window that cannot be read makes no request") {
   CHECK_FALSE(MakeUploadRequest(window, UploadFormat::kFolded));
 }
 
-TEST_CASE("pprof reader: what the encoder wrote comes back") {
+TEST_CASE("pprof decoder: what the encoder wrote comes back") {
   FunctionTable functions;
   const Module module{.path = "/lib/libx.so", .build_id = "abc", .start = 1, .end = 9};
   Profile window(kStart, std::chrono::milliseconds(100));
@@ -128,24 +128,24 @@ TEST_CASE("pprof reader: what the encoder wrote comes back") {
   window.Add(window.InternStack(stack), thread, SampleKind::kCpu, kStart,
              {.count = 3, .cpu_ns = 30, .wall_ns = 40});
   const std::string text = EncodePprof(window, {.thread_labels = true});
-  const auto read = ReadPprof(text);
+  const auto read = DecodePprof(text);
   REQUIRE(read);
-  CHECK(EncodePprof(read->profile, {.thread_labels = true}) == text);
-  CHECK(read->profile.losses().late_ticks == 5);
-  CHECK(read->profile.losses().folded == 8);
+  CHECK(EncodePprof((*read)->profile, {.thread_labels = true}) == text);
+  CHECK((*read)->profile.losses().late_ticks == 5);
+  CHECK((*read)->profile.losses().folded == 8);
 }
 
-TEST_CASE("pprof reader: nothing is read from what is no profile") {
-  CHECK_FALSE(ReadPprof(""));
-  CHECK_FALSE(ReadPprof("\x0a\x7f"));
+TEST_CASE("pprof decoder: nothing is read from what is no profile") {
+  CHECK_FALSE(DecodePprof(""));
+  CHECK_FALSE(DecodePprof("\x0a\x7f"));
   const std::string whole = *UnpackWindow(MakeUploadWindow(kStart, 3));
   for (std::size_t size = 0; size < whole.size(); ++size) {
     // Cut anywhere: an error or a smaller profile, never a crash.
-    (void)ReadPprof(whole.substr(0, size));
+    (void)DecodePprof(whole.substr(0, size));
   }
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string changed = whole;
     changed[i] = static_cast<char>(changed[i] ^ 0x55);
-    (void)ReadPprof(changed);
+    (void)DecodePprof(changed);
   }
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/report_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "agent/base/log.h"
+#include "agent/base/write_all.h"
+#include "agent/format/loaded_profile.h"
+#include "agent/report/diff_report.h"
+#include "agent/report/facts_json.h"
+#include "agent/report/page_encoder.h"
+#include "agent/report/summary.h"
+
+namespace agent {
+namespace {
+
+constexpr std::size_t kMostFunctions = 30;
+constexpr int kFailed = 1;
+constexpr int kUsageError = 125;
+
+struct FileRun {
+  std::unique_ptr<LoadedProfile> loaded;
+  RunFacts facts;
+};
+
+Result<FileRun> Load(const std::string& path) {
+  FileRun run;
+  AGENT_TRY(run.loaded, LoadProfile(path));
+  run.facts.name = path;
+  if (!ReadFactsJson(run.loaded->facts, run.facts, run.loaded->profile.losses()) &&
+      !run.loaded->facts.empty()) {
+    LogWarn("{}: what it says of its run cannot be read", path);
+  }
+  return run;
+}
+
+Result<FileRun> LoadAll(const std::vector<std::string>& paths) {
+  AGENT_TRY(FileRun sum, Load(paths.front()));
+  for (std::size_t i = 1; i < paths.size(); ++i) {
+    AGENT_TRY(const FileRun more, Load(paths[i]));
+    AddProfile(*sum.loaded, *more.loaded);
+    sum.facts = {};
+    sum.facts.name = fmt::format("{} profiles", paths.size());
+  }
+  return sum;
+}
+
+int Fail(const Error& error) {
+  LogError("{}", error.Message());
+  return kFailed;
+}
+
+// A reader that has seen enough (`agent report x | head`) is no fault.
+int Print(std::string_view text) {
+  if (WriteAll(STDOUT_FILENO, text) || errno == EPIPE) return 0;
+  return Fail(ErrnoError("cannot write to stdout"));
+}
+
+CompareBy ComparedBy(const Measure& measure) {
+  return measure.value == kSampleCount.value ? CompareBy::kCount : CompareBy::kCpu;
+}
+
+}  // namespace
+
+int RunReport(const std::vector<std::string>& files, const Settings& settings,
+              const std::vector<RunFile>& outputs) {
+  const Result<FileRun> run = LoadAll(files);
+  if (!run) return Fail(run.error());
+  for (const RunFile& file : outputs) {
+    const Result<void> written = WriteRunFile(file, run->loaded->profile, run->facts);
+    if (!written) return Fail(written.error());
+  }
+  if (!outputs.empty() && !settings.text) return 0;
+  return Print(
+      FormatSummary(run->loaded->profile, run->facts,
+                    {.prefix = "", .max_functions = kMostFunctions, .measure = settings.measure}));
+}
+
+int RunDiff(const std::vector<std::string>& files, const Settings& settings,
+            const std::vector<RunFile>& outputs) {
+  for (const RunFile& file : outputs) {
+    if (file.format == FileFormat::kHtml) continue;
+    LogError("a comparison can be written as a page only (-o FILE.html): {}", file.path);
+    return kUsageError;
+  }
+  const Result<FileRun> before = Load(files[0]);
+  if (!before) return Fail(before.error());
+  const Result<FileRun> after = Load(files[1]);
+  if (!after) return Fail(after.error());
+  Measure measure = settings.measure;
+  if (measure.value == nullptr) measure = MainMeasure(after->loaded->profile.Total());
+  for (const FileRun* run : {&*before, &*after}) {
+    if (run->loaded->profile.Total().*measure.value > 0) continue;
+    LogError(
+        "{} has no {}: compare by something else (--by cpu, wall or samples)",
+        run == &*before ? files[0] : files[1],
+        measure.value == kSampleCount.value ? "samples" : fmt::format("{} time", measure.name));
+    return kUsageError;
+  }
+  for (const RunFile& file : outputs) {
+    const std::string page =
+        EncodeDiffPage({before->loaded->profile, before->facts},
+                       {after->loaded->profile, after->facts}, ComparedBy(measure));
+    const Result<void> written = WriteProfileFile(file.path, page);
+    if (!written) return Fail(written.error());
+  }
+  if (!outputs.empty() && !settings.text) return 0;
+  return Print(FormatDiff(before->loaded->profile, after->loaded->profile, measure));
+}
+
+}  // namespace agent
