@@ -75,6 +75,16 @@ constexpr std::array kCommands = {
                   {"/usr/local/bin/agent", "for all users"},
                   {"/usr/bin/pyroscope", "under the old agent's name"}}},
                 Takes::kFile},
+    CommandInfo{
+        Command::kVerify,
+        "verify",
+        "[FLAGS]",
+        "Sends a small profile to the server and reads it back: what works, what was changed "
+        "on the way.",
+        {{{"--server-address http://pyroscope:4040", "tries that server"},
+          {"", "tries the one of PYROSCOPE_SERVER_ADDRESS, with the credentials there"},
+          {"--upload-format otlp --server-address http://alloy:4318", "in one format only"}}},
+        Takes::kNothing},
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ enum class Command : std::uint8_t {
   kDump,
   kTop,
   kDoctor,
+  kVerify,
   kInstall,
 };
 
@@ -42,8 +43,11 @@ inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::k
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
+/// Those that speak to a server.
+inline constexpr Commands kSending(Command::kExec, Command::kConnect, Command::kVerify);
 inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
-                                       Command::kDiff, Command::kDump, Command::kTop);
+                                       Command::kDiff, Command::kDump, Command::kTop,
+                                       Command::kVerify);
 
 struct CommandInfo {
   Command command;
@@ -62,6 +66,7 @@ struct CommandInfo {
     kFiles,    ///< Profiles.
     kFile,     ///< A path.
     kEither,   ///< A program or the flag --pid, or nothing.
+    kNothing,
   } takes;
 };
 
