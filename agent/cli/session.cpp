@@ -15,8 +15,10 @@
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
+#include "agent/cli/memory_bounds.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
+#include "agent/process/cgroup_memory.h"
 #include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -54,7 +56,7 @@ class DeliveryCounter final : public ProfileSink {
   std::uint64_t last_ = 0;
 };
 
-SamplerOptions OptionsOf(const Settings& settings) {
+SamplerOptions OptionsOf(const Settings& settings, const MemoryBounds& bounds) {
   const bool all = settings.choice && settings.choice->IsAll();
   const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
   return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
@@ -64,7 +66,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .choice = settings.choice ? &*settings.choice : nullptr,
           .always_stop = settings.blocking,
           .wall = settings.wall,
-          .kernel = settings.kernel};
+          .kernel = settings.kernel,
+          .window_bytes = bounds.window};
 }
 
 // A run that was begun by an earlier sampler, which died, has its files already.
@@ -131,18 +134,21 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
+  const MemoryBounds bounds = BoundsWithin(ReadMemoryLimit());
   RunRecorder recorder(files_of_run, facts.at_start(), clock,
-                       spies.functions().Marker("[other stacks]"));
+                       spies.functions().Marker("[other stacks]"), bounds.run);
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.server_address.empty()) {
     uploader = Uploader::Start({.server_address = plan.settings.server_address,
                                 .labels = MakeLabels(plan.application_name, plan.settings.tags),
-                                .threads = plan.settings.threads});
+                                .threads = plan.settings.threads,
+                                .queue_bytes = bounds.queue});
     sinks.insert(sinks.begin(), uploader.get());
   }
   WindowWriter writer(spies.symbolizer(), sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, spies.factories(), spies.functions(), writer);
+  Sampler sampler(OptionsOf(plan.settings, bounds), start, spies.factories(), spies.functions(),
+                  writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile {}: {}",
