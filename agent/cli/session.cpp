@@ -15,10 +15,12 @@
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
-#include "agent/cli/memory_bounds.h"
+#include "agent/cli/container_bounds.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
+#include "agent/process/cgroup_cpu.h"
 #include "agent/process/cgroup_memory.h"
+#include "agent/process/cgroup_quota.h"
 #include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -36,7 +38,6 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
-constexpr double kRate = 100;
 constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
@@ -57,8 +58,9 @@ class DeliveryCounter final : public ProfileSink {
 };
 
 SamplerOptions OptionsOf(const Settings& settings, const MemoryBounds& bounds) {
+  const auto default_rate = [&] { return RateWithin(ReadCpuQuota(FindCpuStat(Pid{::getpid()}))); };
   const bool all = settings.choice && settings.choice->IsAll();
-  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
+  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : default_rate());
   return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
