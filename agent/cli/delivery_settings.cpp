@@ -72,14 +72,13 @@ std::string Variable(const GetEnvironment& get, const char* name) {
 
 Result<void> ApplyServerAddress(Settings& settings, const std::string& text) {
   std::string_view rest = text;
-  while (!rest.empty()) {
+  do {
     const std::size_t comma = std::min(rest.find(','), rest.size());
     const std::string_view address = rest.substr(0, comma);
     rest.remove_prefix(std::min(comma + 1, rest.size()));
     AGENT_CHECK_OK(ParseServerAddress(address));
     settings.servers.emplace_back(address);
-  }
-  if (settings.servers.empty()) AGENT_CHECK_OK(ParseServerAddress(text));
+  } while (!rest.empty());
   return {};
 }
 

@@ -16,8 +16,12 @@
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
+#include "agent/cli/container_bounds.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
+#include "agent/process/cgroup_cpu.h"
+#include "agent/process/cgroup_memory.h"
+#include "agent/process/cgroup_quota.h"
 #include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -37,7 +41,6 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
-constexpr double kRate = 100;
 constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
@@ -57,9 +60,10 @@ class DeliveryCounter final : public ProfileSink {
   std::uint64_t last_ = 0;
 };
 
-SamplerOptions OptionsOf(const Settings& settings) {
+SamplerOptions OptionsOf(const Settings& settings, const MemoryBounds& bounds) {
+  const auto default_rate = [&] { return RateWithin(ReadCpuQuota(FindCpuStat(Pid{::getpid()}))); };
   const bool all = settings.choice && settings.choice->IsAll();
-  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
+  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : default_rate());
   return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
@@ -67,7 +71,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .choice = settings.choice ? &*settings.choice : nullptr,
           .always_stop = settings.blocking,
           .wall = settings.wall,
-          .kernel = settings.kernel};
+          .kernel = settings.kernel,
+          .window_bytes = bounds.window};
 }
 
 // A run that was begun by an earlier sampler, which died, has its files already.
@@ -138,7 +143,7 @@ Result<void> CheckSurroundings() {
   return EnsureThreadsStart();
 }
 
-std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan) {
+std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan, const MemoryBounds& bounds) {
   const Settings& settings = plan.settings;
   UploadOptions options;
   options.servers = settings.servers;
@@ -148,6 +153,7 @@ std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan) {
   options.http = settings.http;
   options.threads = settings.threads;
   options.spool = settings.spool;
+  options.queue_bytes = bounds.queue;
   return Uploader::Start(std::move(options));
 }
 
@@ -187,15 +193,16 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
+  const MemoryBounds bounds = BoundsWithin(ReadMemoryLimit());
   RunRecorder recorder(files_of_run, facts.at_start(), clock,
-                       spies.functions().Marker("[other stacks]"));
+                       spies.functions().Marker("[other stacks]"), bounds.run);
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.servers.empty()) {
-    uploader = StartUploader(plan);
+    uploader = StartUploader(plan, bounds);
     sinks.insert(sinks.begin(), uploader.get());
   }
-  const SamplerOptions options = OptionsOf(plan.settings);
+  const SamplerOptions options = OptionsOf(plan.settings, bounds);
   const std::unique_ptr<PullServer> pull =
       StartPullServer(plan.settings, options, *start.page, uploader.get());
   if (pull) sinks.push_back(pull.get());

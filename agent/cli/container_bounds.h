@@ -28,4 +28,15 @@ struct MemoryBounds {
   return {part(bounds.run, 16), part(bounds.window, 32), part(bounds.queue, 32)};
 }
 
+/// Samples a second where the user asked for no rate, for a CPU quota in CPUs: below half a CPU
+/// fewer, so that the agent stays at 2 % of what the container may use (100 take 1 % of a CPU), but
+/// a profile of ten seconds still has some stacks.
+[[nodiscard]] constexpr double RateWithin(std::optional<double> quota) {
+  constexpr double kRate = 100;
+  constexpr double kWholeRate = 0.5;  // CPUs
+  constexpr double kLeast = 10;
+  if (!quota) return kRate;
+  return std::max(kLeast, kRate * std::min(1.0, *quota / kWholeRate));
+}
+
 }  // namespace agent

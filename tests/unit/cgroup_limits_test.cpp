@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/process/cgroup_memory.h"
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
-#include "agent/cli/memory_bounds.h"
+#include "agent/cli/container_bounds.h"
+#include "agent/process/cgroup_memory.h"
+#include "agent/process/cgroup_quota.h"
 #include "tests/support/catch.h"
 
 using namespace agent;
@@ -37,4 +41,33 @@ TEST_CASE("the sampler's buffers take an eighth of the limit at most") {
   const MemoryBounds small = BoundsWithin(128u << 20);
   CHECK(small.run + small.window + small.queue == 16u << 20);
   CHECK(BoundsWithin(1u << 20).window == 512u << 10);
+}
+
+TEST_CASE("a CPU quota is a part of its period") {
+  CHECK(ParseCpuQuota("20000 100000\n") == 0.2);
+  CHECK_FALSE(ParseCpuQuota("max 100000\n"));
+  CHECK_FALSE(ParseCpuQuota("-1 100000\n"));
+  CHECK_FALSE(ParseCpuQuota("20000 0\n"));
+  CHECK_FALSE(ParseCpuQuota(""));
+}
+
+TEST_CASE("the quota lies beside cpu.stat, in one file or two") {
+  std::string folder = std::filesystem::temp_directory_path() / "agent-test-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string stat = folder + "/cpu.stat";
+  CHECK_FALSE(ReadCpuQuota(stat));
+  CHECK_FALSE(ReadCpuQuota(""));
+  std::ofstream(folder + "/cpu.cfs_quota_us") << "150000\n";
+  std::ofstream(folder + "/cpu.cfs_period_us") << "100000\n";
+  CHECK(ReadCpuQuota(stat) == 1.5);
+  std::ofstream(folder + "/cpu.max") << "10000 100000\n";
+  CHECK(ReadCpuQuota(stat) == 0.1);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("below half a CPU the default rate falls with the quota") {
+  CHECK(RateWithin(std::nullopt) == 100);
+  CHECK(RateWithin(2.0) == 100);
+  CHECK(RateWithin(0.2) == 40);
+  CHECK(RateWithin(0.01) == 10);
 }
