@@ -42,12 +42,12 @@ Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff,
   }
 }
 
-void Delivery::Insert(Place place, Entry entry) {
+void Delivery::Insert(const Place& place, Entry entry) {
   bytes_ += entry.bytes;
   queue_.insert(place, std::move(entry));
 }
 
-Delivery::Entry Delivery::Remove(Place place) {
+Delivery::Entry Delivery::Remove(const Place& place) {
   Entry entry = std::move(*place);
   queue_.erase(place);
   bytes_ -= entry.bytes;
@@ -128,7 +128,7 @@ void Delivery::Forget(const Entry& entry) {
   if (entry.spooled) spool_->Remove(*entry.spooled);
 }
 
-void Delivery::Lose(Entry entry, LossCause cause) {
+void Delivery::Lose(const Entry& entry, LossCause cause) {
   Forget(entry);
   (entry.unanswered ? counters_.unknown : counters_.Lost(cause)) += TallyOf(entry.window);
 }
@@ -253,7 +253,7 @@ std::optional<Notice> Delivery::Retry(const Reply& reply, MonotonicTime now) {
   if (reply.status == 502 || reply.status == 504) entry.unanswered = true;
   if (reply.status == 500) ++entry.failures;
   if (entry.failures >= kMaxFailures) {
-    Lose(std::move(entry), LossCause::kTriesSpent);
+    Lose(entry, LossCause::kTriesSpent);
   } else {
     // A 500 may be about this one window (receivers answer so to what they cannot parse): the
     // others go first then.
@@ -310,11 +310,11 @@ void Delivery::Close() {
   if (!queue_.empty() && counters_.last_error.empty()) {
     counters_.last_error = "there was no time left to send them";
   }
-  for (Entry& entry : queue_) {
+  for (const Entry& entry : queue_) {
     if (entry.spooled) {
       counters_.kept += TallyOf(entry.window);
     } else {
-      Lose(std::move(entry), LossCause::kEnd);
+      Lose(entry, LossCause::kEnd);
     }
   }
   queue_.clear();

@@ -94,12 +94,12 @@ class Delivery {
   };
   using Place = std::deque<Entry>::iterator;
 
-  void Insert(Place place, Entry entry);
-  Entry Remove(Place place);
+  void Insert(const Place& place, Entry entry);
+  Entry Remove(const Place& place);
   void MakeRoom();
   bool MergeOldest();
   [[nodiscard]] std::optional<std::size_t> FindPair() const;
-  void Lose(Entry entry, LossCause cause);
+  void Lose(const Entry& entry, LossCause cause);
   void Forget(const Entry& entry);
   std::optional<Notice> Sent();
   std::optional<Notice> Refused(const Reply& reply);

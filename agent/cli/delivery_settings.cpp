@@ -71,14 +71,15 @@ std::string Variable(const GetEnvironment& get, const char* name) {
 }  // namespace
 
 Result<void> ApplyServerAddress(Settings& settings, const std::string& text) {
+  std::vector<std::string> addresses;
   std::string_view rest = text;
   do {
     const std::size_t comma = std::min(rest.find(','), rest.size());
-    const std::string_view address = rest.substr(0, comma);
+    AGENT_CHECK_OK(ParseServerAddress(rest.substr(0, comma)));
+    addresses.emplace_back(rest.substr(0, comma));
     rest.remove_prefix(std::min(comma + 1, rest.size()));
-    AGENT_CHECK_OK(ParseServerAddress(address));
-    settings.servers.emplace_back(address);
   } while (!rest.empty());
+  settings.servers.insert(settings.servers.end(), addresses.begin(), addresses.end());
   return {};
 }
 
