@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <optional>
 
@@ -62,26 +63,9 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-// The id of 64 hex digits that docker, containerd and podman put into the cgroup's path, in the
-// short form; "" outside of a container, and where a cgroup namespace hides it.
-std::string ContainerId(const std::string& root) {
-  constexpr std::size_t kIdSize = 64;
-  constexpr std::size_t kShortSize = 12;
-  std::ifstream file(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    std::size_t digits = 0;
-    for (std::size_t i = 0; i <= line.size(); ++i) {
-      const bool is_digit = i < line.size() && ((line[i] >= '0' && line[i] <= '9') ||
-                                                (line[i] >= 'a' && line[i] <= 'f'));
-      if (is_digit) {
-        ++digits;
-        continue;
-      }
-      if (digits == kIdSize) return line.substr(i - kIdSize, kShortSize);
-      digits = 0;
-    }
-  }
-  return "";
+std::string ReadWhole(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 std::string MakeKey(std::string_view text) {
@@ -161,6 +145,22 @@ Labels ParseLabelList(std::string_view text, bool percent) {
   return labels;
 }
 
+std::string FindContainerId(std::string_view cgroup) {
+  constexpr std::size_t kIdSize = 64;
+  constexpr std::size_t kShortSize = 12;
+  std::size_t digits = 0;
+  for (std::size_t i = 0; i <= cgroup.size(); ++i) {
+    if (i < cgroup.size() &&
+        ((cgroup[i] >= '0' && cgroup[i] <= '9') || (cgroup[i] >= 'a' && cgroup[i] <= 'f'))) {
+      ++digits;
+      continue;
+    }
+    if (digits == kIdSize) return std::string(cgroup.substr(i - kIdSize, kShortSize));
+    digits = 0;
+  }
+  return "";
+}
+
 std::string MakeServiceName(std::string_view text) {
   std::string name(Trimmed(text).substr(0, kMaxValue));
   for (char& c : name) {
@@ -185,7 +185,7 @@ Labels FindPlace(const std::function<const char*(const char*)>& get_environment,
   std::string pod = variable("POD_NAME");
   if (pod.empty() && !name_space.empty()) pod = host;
   std::string container = variable("CONTAINER_NAME");
-  if (container.empty()) container = ContainerId(root);
+  if (container.empty()) container = FindContainerId(ReadWhole(root + "/proc/self/cgroup"));
   // Docker's host name is the id.
   if (container == host) container.clear();
   if (!pod.empty()) host.clear();

@@ -34,6 +34,11 @@ struct ApplicationName {
 /// `text` with every character that an application name cannot have as '_'.
 [[nodiscard]] std::string MakeServiceName(std::string_view text);
 
+/// The id of 64 hex digits that docker, containerd and podman put into the paths of
+/// /proc/PID/cgroup, in the short form; "" outside of a container, and where a cgroup namespace
+/// hides it.
+[[nodiscard]] std::string FindContainerId(std::string_view cgroup);
+
 /// Where the agent runs, as labels that tell replicas apart (the server drops a profile that has
 /// the labels and the time of another one): "pod", "namespace", "node" and "container" by the names
 /// that the downward API usually gives them (POD_NAME, POD_NAMESPACE or the service account's,

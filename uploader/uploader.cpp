@@ -62,8 +62,11 @@ class ThreadedUploader final : public Uploader {
 
   void Write(const Profile& window) override {
     std::vector<UploadWindow> windows;
-    for (const WindowPart& part : EncodeWindow(window, {}, window_options_)) {
-      windows.push_back(PackWindow(window, part, labels_));
+    for (const LabelledWindow& group : SplitByLabels(window)) {
+      for (const WindowPart& part : EncodeWindow(group.window, {}, window_options_)) {
+        windows.push_back(
+            PackWindow(group.window, part, group.labels != nullptr ? group.labels : labels_));
+      }
     }
     for (const Server& server : servers_) server.sender->Push(windows);
   }

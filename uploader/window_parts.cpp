@@ -41,6 +41,28 @@ Profile PartOf(const Profile& window, std::span<const Row> rows, std::size_t ind
 
 }  // namespace
 
+std::vector<LabelledWindow> SplitByLabels(const Profile& window) {
+  std::map<std::shared_ptr<const Labels>, std::size_t> places;
+  std::vector<LabelledWindow> groups;
+  for (const Profile::Entry& entry : window.Entries()) {
+    const ThreadInfo& thread = window.Thread(entry.key.thread);
+    const auto [place, is_new] = places.try_emplace(thread.labels, groups.size());
+    if (is_new) {
+      groups.push_back(
+          {.labels = thread.labels, .window = Profile(window.start(), window.slice_length())});
+      groups.back().window.set_duration(window.duration());
+      groups.back().window.set_period(window.period());
+    }
+    Profile& group = groups[place->second].window;
+    group.Add(group.InternStack(window.StackFrames(entry.key.stack)), group.InternThread(thread),
+              entry.key.kind,
+              window.start() + window.slice_length() * std::int64_t{entry.key.slice}, entry.value);
+  }
+  if (groups.empty()) groups.push_back({.labels = nullptr, .window = window});
+  groups.front().window.losses() = window.losses();
+  return groups;
+}
+
 std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& limits,
                                      const WindowOptions& options) {
   const std::vector<Row> rows = RowsOf(window, options.threads);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct WindowPart {
 struct WindowOptions {
   bool threads = false;  ///< Each sample's thread, as labels; else samples are summed over threads.
 };
+
+/// The window's processes by the labels of their services (ThreadInfo::labels): at least one, null
+/// for the run's own. Losses go with the first.
+struct LabelledWindow {
+  std::shared_ptr<const Labels> labels;
+  Profile window;
+};
+[[nodiscard]] std::vector<LabelledWindow> SplitByLabels(const Profile& window);
 
 /// The window as one profile or, above the limits, as several. Parts start a nanosecond apart: of
 /// profiles with the same labels and time the server keeps one. The first carries the losses. None

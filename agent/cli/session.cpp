@@ -17,6 +17,7 @@
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
 #include "agent/cli/container_bounds.h"
+#include "agent/cli/service_labels.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
 #include "agent/process/cgroup_cpu.h"
@@ -143,6 +144,19 @@ Result<void> CheckSurroundings() {
   return EnsureThreadsStart();
 }
 
+// With --all each service is a series of its own, unless the user has named them all.
+std::shared_ptr<ServiceLabels> ServicesOf(const Settings& settings) {
+  if (!settings.choice || !settings.choice->IsAll() || !settings.application_name.empty()) {
+    return nullptr;
+  }
+  Labels node;
+  for (const auto& label : FindPlace([](const char* name) { return std::getenv(name); })) {
+    if (label.first == "node" || label.first == "hostname") node.push_back(label);
+  }
+  node.insert(node.end(), settings.tags.begin(), settings.tags.end());
+  return std::make_shared<ServiceLabels>(node);
+}
+
 std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan, const MemoryBounds& bounds) {
   const Settings& settings = plan.settings;
   UploadOptions options;
@@ -202,7 +216,10 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     uploader = StartUploader(plan, bounds);
     sinks.insert(sinks.begin(), uploader.get());
   }
-  const SamplerOptions options = OptionsOf(plan.settings, bounds);
+  SamplerOptions options = OptionsOf(plan.settings, bounds);
+  if (const auto services = ServicesOf(plan.settings)) {
+    options.labels_of = [services](Pid process) { return services->Of(process); };
+  }
   const std::unique_ptr<PullServer> pull =
       StartPullServer(plan.settings, options, *start.page, uploader.get());
   if (pull) sinks.push_back(pull.get());

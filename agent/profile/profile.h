@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -21,12 +22,18 @@ enum class StackId : std::uint32_t {};
 /// Index of a thread within one Profile.
 enum class ThreadIndex : std::uint32_t {};
 
+/// Key → value; keys are unique.
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
 /// Who a sample belongs to. A thread that changes its name is another entry.
 struct ThreadInfo {
   Pid pid{};
   Tid tid{};
   std::string process_name;  ///< comm of the process
   std::string thread_name;   ///< comm of the thread
+  /// Of a run over many services: those of the process's. Null: the run's own. Two are the same
+  /// where the pointer is.
+  std::shared_ptr<const Labels> labels = nullptr;
   friend bool operator==(const ThreadInfo&, const ThreadInfo&) = default;
 };
 
@@ -139,9 +146,6 @@ class Profile {
   std::unordered_map<SampleKey, SampleValue, KeyHash> values_;
   LossCounters losses_;
 };
-
-/// Key → value; keys are unique.
-using Labels = std::vector<std::pair<std::string, std::string>>;
 
 /// Takes finished windows. Called from the naming thread; must not block on the network or for
 /// long.

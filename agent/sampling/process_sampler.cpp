@@ -198,8 +198,12 @@ void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
 
 ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
   if (thread.index_of != context_.window.get()) {
-    thread.index = context_.window->InternThread(
-        {.pid = pid_, .tid = thread.tid, .process_name = comm_, .thread_name = thread.comm});
+    if (context_.labels_of && labels_ == nullptr) labels_ = context_.labels_of(pid_);
+    thread.index = context_.window->InternThread({.pid = pid_,
+                                                  .tid = thread.tid,
+                                                  .process_name = comm_,
+                                                  .thread_name = thread.comm,
+                                                  .labels = labels_});
     thread.index_of = context_.window.get();
   }
   return thread.index;
@@ -577,6 +581,8 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   start_stack_ = stat.start_stack;
   // The process has executed another program: nothing that was known holds.
   ForgetSnapshots();
+  labels_.reset();
+  for (auto& [tid, thread] : threads_) thread.index_of = nullptr;
   spy_.reset();
   is_fallback_ = false;
   process_ = std::make_unique<LiveProcess>(pid_);

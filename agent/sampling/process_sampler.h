@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,6 +52,9 @@ struct SamplingContext {
   bool has_ptrace_capability = false;
   /// CPU time used before the first look belongs to the profile (a program that we launched).
   bool count_from_birth = true;
+
+  /// Of a run over many services: those of a process. Asked once for each image that it executes.
+  std::function<std::shared_ptr<const Labels>(Pid)> labels_of;
 
   bool said_not_permitted = false;
 
@@ -176,6 +180,7 @@ class ProcessSampler final : private StopClient {
   std::unique_ptr<LiveProcess> process_;
   std::unique_ptr<Spy> spy_;
   std::string comm_;
+  std::shared_ptr<const Labels> labels_;
   std::unordered_map<Tid, Thread> threads_;
   // Those that are looked at in each tick. What a tick costs grows with them, not with the threads
   // that there are.

@@ -77,6 +77,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.factories = std::move(factories);
   context_.tracer = &tracer_;
   context_.page = start.page;
+  context_.labels_of = options.labels_of;
   context_.always_stop = options.always_stop;
   context_.wall = options.wall;
   if (options.kernel) context_.kernel_stacks = OpenKernelStacks(options.wall);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,7 @@ struct SamplerOptions {
   std::optional<Nanoseconds> duration;  ///< End by itself after this.
   bool follow_children = true;
   const ProcessChoice* choice = nullptr;  ///< With no target: which processes. Outlives the run.
+  std::function<std::shared_ptr<const Labels>(Pid)> labels_of = nullptr;  ///< See SamplingContext.
   bool always_stop = false;
   bool wall = false;
   bool kernel = false;                   ///< The kernel's frames of sleepers, where it shows them.

@@ -12,6 +12,7 @@ import unittest
 import agent_runs
 import launching
 import pprof
+import receiver
 from agent_runs import AGENT, PROGRAMS
 
 
@@ -188,6 +189,22 @@ class Several(unittest.TestCase):
         self.assertLessEqual({"first", "later"}, self.functions())
         ours = {agent.pid, *children}
         self.assertEqual(ours & {sample["labels"]["pid"] for sample in pprof.read(self.path).samples}, set())
+
+    def test_all_sends_each_service_as_a_series_of_its_own(self):
+        self.start("first", env=os.environ | {"PYROSCOPE_APPLICATION_NAME": "shop.first"})
+        self.start("second", env=os.environ | {"OTEL_SERVICE_NAME": "shop.second"})
+        with receiver.Receiver() as server:
+            run = subprocess.run([AGENT, "connect", "--all", "--duration", "2s", "--server-address", server.address,
+                                  "--tag", "team=a"], capture_output=True, text=True, timeout=30)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(server.errors(), [])
+            found = {}
+            for profile in server.profiles():
+                self.assertEqual(profile["labels"]["team"], "a")
+                found.setdefault(profile["labels"]["service_name"], set()).update(profile["functions"])
+        self.assertIn("first", found["shop.first"])
+        self.assertNotIn("second", found["shop.first"])
+        self.assertIn("second", found["shop.second"])
 
     def test_nothing_there_and_nonsense(self):
         for arguments, status, told in ((("--name", "no-such-process-[4711]"), 1, "no such process runs"),
