@@ -169,7 +169,8 @@ int main(int argc, char** argv) {
   } else if (const auto maker = kinds.find(kind); maker != kinds.end()) {
     const std::unique_ptr<Made> made = maker->second();
     for (int i = 2; i < argc && written; ++i) {
-      written = WriteRunFile(argv[i], made->profile, made->facts);
+      written = WriteRunFile({.path = argv[i], .format = *ProfileFileFormat(argv[i])},
+                             made->profile, made->facts);
     }
   } else {
     std::fputs("usage: page_probe hostile|tree|large|hour FILE..., page_probe diff FILE.html\n",
