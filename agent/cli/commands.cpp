@@ -43,6 +43,14 @@ constexpr std::array kCommands = {
                   {"--native 4711", "of Python the C functions as well"},
                   {"--json 4711", "for programs"}}},
                 Takes::kProcess},
+    CommandInfo{Command::kTop,
+                "top",
+                "[FLAGS] PID",
+                "Shows the hottest functions of a process, live.",
+                {{{"4711", "functions now and since the start; its keys are on the screen"},
+                  {"--native 4711", "of Python the C functions as well"},
+                  {"4711 > log.txt", "to a file: ten lines a second"}}},
+                Takes::kProcess},
     CommandInfo{Command::kDiff,
                 "diff",
                 "[FLAGS] BEFORE AFTER",
@@ -67,6 +75,16 @@ constexpr std::array kCommands = {
                   {"/usr/local/bin/agent", "for all users"},
                   {"/usr/bin/pyroscope", "under the old agent's name"}}},
                 Takes::kFile},
+    CommandInfo{
+        Command::kVerify,
+        "verify",
+        "[FLAGS]",
+        "Sends a small profile to the server and reads it back: what works, what was changed "
+        "on the way.",
+        {{{"--server-address http://pyroscope:4040", "tries that server"},
+          {"", "tries the one of PYROSCOPE_SERVER_ADDRESS, with the credentials there"},
+          {"--upload-format otlp --server-address http://alloy:4318", "in one format only"}}},
+        Takes::kNothing},
 };
 
 }  // namespace

@@ -61,7 +61,8 @@ int Print(std::string_view text) {
 }
 
 CompareBy ComparedBy(const Measure& measure) {
-  return measure.value == kSampleCount.value ? CompareBy::kCount : CompareBy::kCpu;
+  if (measure.value == kSampleCount.value) return CompareBy::kCount;
+  return measure.value == &SampleValue::wall_ns ? CompareBy::kWall : CompareBy::kCpu;
 }
 
 }  // namespace

@@ -78,6 +78,19 @@ void AddValues(std::string& json, std::span<const Row> rows, bool has_wall) {
   AddColumn(json, "wall", ColumnOf(rows, [](const Row& row) { return row.value.wall_ns; }));
 }
 
+std::string_view CompareJson(std::optional<CompareBy> compare) {
+  if (!compare) return "null";
+  switch (*compare) {
+    case CompareBy::kCpu:
+      return R"("cpu")";
+    case CompareBy::kWall:
+      return R"("wall")";
+    case CompareBy::kCount:
+      return R"("count")";
+  }
+  return "null";
+}
+
 class Encoder {
  public:
   Encoder() {
@@ -92,11 +105,8 @@ class Encoder {
       if (!list.empty()) list += ',';
       list += RunJson(run);
     }
-    std::string json = fmt::format(R"({{"compare":{},"runs":[{}],"nodes":{{)",
-                                   !compare                      ? "null"
-                                   : *compare == CompareBy::kCpu ? R"("cpu")"
-                                                                 : R"("count")",
-                                   list);
+    std::string json =
+        fmt::format(R"({{"compare":{},"runs":[{}],"nodes":{{)", CompareJson(compare), list);
     AddColumn(json, "back", back_);
     AddColumn(json, "function", node_functions_);
     json += R"(},"functions":{)";

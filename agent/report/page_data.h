@@ -12,7 +12,7 @@ namespace agent {
 
 /// `runs`: one, or two to be compared (before, after), over one tree of calls. The columns of a
 /// table are lists of the same length; "+" marks those that hold differences to the number before.
-///   {"compare": null | "cpu" | "count",
+///   {"compare": null | "cpu" | "wall" | "count",
 ///    "strings": [text],
 ///    "functions": {"name": [string], "file": [string], "line": [number]},
 ///    "nodes": {"back": [how many entries before is the caller], "function": [function]},

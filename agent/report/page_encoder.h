@@ -12,6 +12,7 @@ namespace agent {
 /// What a comparison is about at first; the reader of the page may change it.
 enum class CompareBy {
   kCpu,    ///< CPU time
+  kWall,   ///< Time that threads were there
   kCount,  ///< Samples
 };
 

@@ -150,7 +150,7 @@ SamplerReport Sampler::Run() {
     }
     context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
     BoundWindow();
-    if (clock_.Now() >= window_end_) CutWindow(false);
+    if (clock_.Now() >= window_end_ || options_.cut_window->exchange(false)) CutWindow(false);
     if (clock_.Now() >= name_ahead_at_) {
       name_ahead_at_ += name_ahead_at_ - begin;
       NameAhead();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet|container [REPEATS]]
+"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet|delivery|page|container [REPEATS]]
 
 Prints, never judges: these are for people to read and to compare on a quiet machine.
 """
@@ -22,6 +22,7 @@ os.environ.setdefault("AGENT_BINARY", sys.argv[1])
 os.environ.setdefault("AGENT_BUILD", sys.argv[2])
 import agent_runs  # noqa: E402
 import container  # noqa: E402
+import delivery  # noqa: E402
 import dotnet_bench  # noqa: E402
 import launching  # noqa: E402
 import native  # noqa: E402
@@ -105,14 +106,27 @@ def python_part(folder):
 
 
 
+def page_part(folder):
+    pages = [pathlib.Path(folder) / f"{kind}.html" for kind in ("large", "hour")]
+    for page in pages:
+        subprocess.run([BUILD / "bin" / "page_probe", page.stem, page], check=True)
+        print(f"{page.name}: {page.stat().st_size / 1e6:.2f} MB")
+    # Says itself why it is skipped.
+    subprocess.run([sys.executable, HERE.parent / "browser" / "run.py", "measure.js", *pages], check=False)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         if PART in (None, "python"):
             python_part(folder)
+        if PART in (None, "delivery"):
+            delivery.main(BUILD, agent_runs.any_interpreter(), REPEATS)
         if PART in (None, "native"):
             native.main(folder, REPEATS)
         if PART in (None, "dotnet"):
             dotnet_bench.main(folder, int(sys.argv[4]) if len(sys.argv) > 4 else 7)
+        if PART in (None, "page"):
+            page_part(folder)
         if PART == "container":  # needs images, which ./dev makes for it
             container.run()
 

@@ -9,7 +9,7 @@ const files = {};
 before(() => {
   [files.diff] = probe(setting, "diff", "diff.html");
   [files.hostile] = probe(setting, "hostile", "hostile.html");
-  files.real = profile(setting, "real.html", "python3", program("shares.py"), "1");
+  [files.real] = profile(setting, ["real.html"], "python3", program("shares.py"), "1");
 });
 
 async function expectNoViolation(page) {

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two runs on one page.
 import assert from "node:assert/strict";
+import path from "node:path";
 import { test } from "node:test";
-import { announced, open, probe, setUp, tableRows } from "./support.js";
+import { announced, open, percent, probe, profile, program, readPprof, run, setUp, tableRows } from "./support.js";
 
 const setting = setUp();
 
 async function changes(page) {
   return Object.fromEntries((await tableRows(page)).map(({ name, cells }) => [name, cells.slice(0, 4)]));
 }
+
+// Whose change of self is shown as one that chance may have made.
+const byChance = (page) =>
+  page.$$eval(".functions-table tbody tr", (rows) =>
+    rows.filter((row) => row.querySelector("td.change").classList.contains("chance")).map((row) => row.querySelector("button").textContent).sort(),
+  );
 
 test("functions by change: slower, faster, new and gone, by share and as they are", async () => {
   const [file] = probe(setting, "diff", "diff.html");
@@ -19,12 +26,30 @@ test("functions by change: slower, faster, new and gone, by share and as they ar
   assert.deepEqual(shares.render, ["30.00 %", "25.00 %", "−5.00 pp", "−17 %"]);
   assert.deepEqual(shares.old_cache, ["20.00 %", "0.00 %", "−20.00 pp", "gone"]);
   assert.deepEqual(shares.new_cache, ["0.00 %", "5.00 %", "+5.00 pp", "new"]);
-  assert.deepEqual(shares.log, ["10.00 %", "10.00 %", "0.00 pp", "0 %"]);
+  assert.deepEqual(shares.log, ["9.80 %", "9.70 %", "−0.10 pp", "−1 %"]);
+  assert.deepEqual(shares.rare, ["0.20 %", "0.30 %", "+0.10 pp", "+50 %"]);
+  assert.deepEqual(await byChance(page), ["log", "rare"]);
   await page.selectOption("label:text-is('Compare') + select", "amounts");
   const amounts = await changes(page);
   assert.deepEqual(amounts.parse, ["400", "1,200", "+800", "+200 %"]);
-  assert.deepEqual(amounts.log, ["100", "200", "+100", "+100 %"]);
+  assert.deepEqual(amounts.log, ["98", "194", "+96", "+98 %"]);
+  assert.deepEqual(await byChance(page), ["rare"]);
   assert.deepEqual(amounts.old_cache, ["200", "0", "−200", "gone"]);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("agent diff writes such a page of two real runs", async () => {
+  const [first] = profile(setting, ["first.pb.gz"], "python3", program("shares.py"), "1");
+  const [second] = profile(setting, ["second.pb.gz"], "python3", program("shares.py"), "1");
+  const file = path.join(setting.folder, "real.html");
+  run(process.env.AGENT_BINARY, "diff", first, second, "-o", file);
+  const { page, faults, close } = await open(setting, file);
+  const sides = [first, second].map((pprof) => readPprof(pprof).cpu);
+  const rows = await changes(page);
+  for (const name of ["tokenize", "checksum", "Renderer.draw"]) {
+    assert.deepEqual(rows[name].slice(0, 2), sides.map(({ functions, sum }) => percent(functions[name][0], sum)), name);
+  }
   assert.deepEqual(faults, []);
   await close();
 });
@@ -32,7 +57,7 @@ test("functions by change: slower, faster, new and gone, by share and as they ar
 test("frames are coloured by change, and spoken with it", async () => {
   const [file] = probe(setting, "diff", "diff.html");
   const { page, close } = await open(setting, file);
-  assert.deepEqual(await page.locator(".legend .category").allTextContents(), ["gone", "less", "the same share", "more", "new"]);
+  assert.deepEqual(await page.locator(".legend .category").allTextContents(), ["gone", "less", "the same, or by chance", "more", "new"]);
   const colorOf = (x) =>
     page.evaluate((at) => {
       const canvas = document.querySelector(".flame-box canvas");

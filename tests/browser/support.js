@@ -52,11 +52,11 @@ export function probe(setting, kind, ...names) {
   return files;
 }
 
-/** Profiles a program with the real agent; the page that it wrote. */
-export function profile(setting, name, ...command) {
-  const file = path.join(setting.folder, name);
-  run(process.env.AGENT_BINARY, "exec", "-o", file, ...command);
-  return file;
+/** Profiles a program with the real agent into FOLDER/name, each in its format. */
+export function profile(setting, names, ...command) {
+  const files = names.map((name) => path.join(setting.folder, name));
+  run(process.env.AGENT_BINARY, "exec", ...files.flatMap((file) => ["-o", file]), ...command);
+  return files;
 }
 
 /**

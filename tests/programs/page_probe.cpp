@@ -7,7 +7,7 @@
 //   tree     2,186 nodes, in four threads over a minute
 //   large    the same with 59,048
 //   hour     an hour at 100 Hz: eight threads, half of them busy, 4,000 different stacks
-//   diff     two runs: one function became slower, one is new, one is gone
+//   diff     two runs: one function became slower, one is new, one is gone, two differ by chance
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -111,6 +111,14 @@ std::unique_ptr<Made> Tree(int depth) {
       }
     });
   }
+  // Recursion, straight and through another function.
+  const Frame root = made.Call("main", "/srv/main.py");
+  const Frame again = made.Call("again", "/srv/main.py", 60);
+  const Frame between = made.Call("between", "/srv/main.py", 80);
+  for (const Stack& stack : {Stack{again, again, root}, Stack{between, again, again, root},
+                             Stack{again, between, again, root}}) {
+    made.Add(stack, made.Thread(100, "worker-0"), Nanoseconds(0), 40);
+  }
   return owned;
 }
 
@@ -148,8 +156,8 @@ void AddRun(Made& made, const std::map<std::string, std::int64_t>& counts) {
 std::string Diff() {
   Made before(std::chrono::seconds(10));
   Made after(std::chrono::seconds(20));
-  AddRun(before, {{"parse", 400}, {"render", 300}, {"old_cache", 200}, {"log", 100}});
-  AddRun(after, {{"parse", 1200}, {"render", 500}, {"new_cache", 100}, {"log", 200}});
+  AddRun(before, {{"parse", 400}, {"render", 300}, {"old_cache", 200}, {"log", 98}, {"rare", 2}});
+  AddRun(after, {{"parse", 1200}, {"render", 500}, {"new_cache", 100}, {"log", 194}, {"rare", 6}});
   return EncodeDiffPage({before.profile, before.facts}, {after.profile, after.facts},
                         CompareBy::kCount);
 }
@@ -169,8 +177,12 @@ int main(int argc, char** argv) {
   } else if (const auto maker = kinds.find(kind); maker != kinds.end()) {
     const std::unique_ptr<Made> made = maker->second();
     for (int i = 2; i < argc && written; ++i) {
-      written = WriteRunFile({.path = argv[i], .format = *ProfileFileFormat(argv[i])},
-                             made->profile, made->facts);
+      const Result<FileFormat> format = ProfileFileFormat(argv[i]);
+      if (!format) {
+        written = std::unexpected(format.error());
+      } else {
+        written = WriteRunFile({.path = argv[i], .format = *format}, made->profile, made->facts);
+      }
     }
   } else {
     std::fputs("usage: page_probe hostile|tree|large|hour FILE..., page_probe diff FILE.html\n",

@@ -70,15 +70,33 @@ function lossFacts(facts: Facts): Fact[] {
       warns: lost.sum * 100 > facts.samples,
     },
   ];
-  if (shown.sum > 0) rows.push({ label: "Stacks not whole", value: format.count(shown.sum), notes: shown.notes });
+  rows.push({
+    label: "Stacks not whole",
+    value: shown.sum === 0 ? "none" : format.count(shown.sum),
+    notes: shown.sum === 0 ? ["each has all its callers"] : shown.notes,
+    warns: shown.sum * 20 > facts.samples,
+  });
   return rows;
 }
 
-function unnamedFact(facts: Facts): Fact {
+// A profile that was read from a file does not tell why code has no name, but the agent calls it by its address.
+function unnamedByName(run: Run, { tree, functions }: Report): Facts["unnamed"] {
+  const counts = new Map<string, number>();
+  run.samples.node.forEach((node, i) => {
+    const fn = tree.fn[node];
+    if (fn < 0 || !/\+0x[0-9a-f]+$/.test(functions.name[fn])) return;
+    counts.set(functions.file[fn], (counts.get(functions.file[fn]) ?? 0) + run.samples.values.count![i]);
+  });
+  return [...counts].map(([module, samples]) => ({ module, reason: "shown by address", addresses: 0, samples }));
+}
+
+function unnamedFact(run: Run, report: Report): Fact {
+  const { facts } = run;
+  const unnamed = facts.unnamed.length > 0 ? facts.unnamed : unnamedByName(run, report);
   const reasons = new Map<string, number>();
-  for (const { reason, samples } of facts.unnamed) reasons.set(reason, (reasons.get(reason) ?? 0) + samples);
+  for (const { reason, samples } of unnamed) reasons.set(reason, (reasons.get(reason) ?? 0) + samples);
   const sum = [...reasons.values()].reduce((a, b) => a + b, 0);
-  const most = [...facts.unnamed].sort((a, b) => b.samples - a.samples)[0];
+  const most = [...unnamed].sort((a, b) => b.samples - a.samples)[0];
   const notes = [...reasons].filter(([, samples]) => samples > 0).map(([reason, samples]) => `${format.plural(samples, "sample")}: ${reason}`);
   if (sum > 0) notes.push(`most in ${printable(most.module)}`);
   return {
@@ -130,10 +148,11 @@ function isOurs(facts: Facts): boolean {
   return facts.own !== null || facts.rate_achieved !== null;
 }
 
-function factsOf(facts: Facts): Fact[] {
+function factsOf(run: Run, report: Report): Fact[] {
+  const { facts } = run;
   const rows: (Fact | null)[] = [rateFact(facts), cpuFact(facts)];
   if (isOurs(facts)) {
-    rows.push(...lossFacts(facts), unnamedFact(facts), pauseFact(facts), ownFact(facts), throttleFact(facts));
+    rows.push(...lossFacts(facts), unnamedFact(run, report), pauseFact(facts), ownFact(facts), throttleFact(facts));
   }
   return rows.filter((fact) => fact !== null) as Fact[];
 }
@@ -145,16 +164,16 @@ function valueParts({ value, notes, warns }: Fact): Node[] {
   return parts;
 }
 
-function oneRun(run: Run): HTMLElement {
+function oneRun(report: Report): HTMLElement {
   const list = h("dl", { class: "facts" });
-  for (const fact of factsOf(run.facts)) {
+  for (const fact of factsOf(report.runs[0], report)) {
     list.append(h("div", {}, h("dt", {}, fact.label), h("dd", {}, ...valueParts(fact))));
   }
   return list;
 }
 
-function twoRuns(runs: Run[]): HTMLElement {
-  const sides = runs.map((run) => factsOf(run.facts));
+function twoRuns(report: Report): HTMLElement {
+  const sides = report.runs.map((run) => factsOf(run, report));
   const labels = [...new Set(sides.flat().map((fact) => fact.label))];
   const cell = (side: Fact[], label: string) => {
     const fact = side.find((other) => other.label === label);
@@ -172,12 +191,12 @@ function twoRuns(runs: Run[]): HTMLElement {
   );
 }
 
-export function factsSection({ runs }: Report): HTMLElement {
+export function factsSection(report: Report): HTMLElement {
   return h(
     "section",
     { "aria-labelledby": "facts-title", class: "facts-section" },
     h("h2", { id: "facts-title" }, "How far to trust the figures"),
-    runs.length === 1 ? oneRun(runs[0]) : twoRuns(runs),
+    report.runs.length === 1 ? oneRun(report) : twoRuns(report),
   );
 }
 

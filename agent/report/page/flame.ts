@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One tree of calls as boxes: drawn on a canvas, walked with the keyboard, told to screen readers.
 import { announce, h } from "./dom";
+import { Layout } from "./layout";
 import type { Tree } from "./tree";
 
 const ROW = 20;
@@ -31,7 +32,7 @@ export interface FlameEvents {
 
 interface Colors {
   ink: string;
-  paper: string;
+  dimInk: string;
   line: string;
   accent: string;
 }
@@ -41,7 +42,7 @@ export class FlameGraph {
   zoomed = 0;
   selected = 0;
   private picture: Picture | null = null;
-  private x = new Float64Array(0);
+  private layout: Layout | null = null;
   private matches: Uint8Array | null = null;
   private dimmed: ((node: number) => boolean) | null = null;
   private readonly canvas = h("canvas", { "aria-hidden": true });
@@ -88,11 +89,13 @@ export class FlameGraph {
       this.zoomed = 0;
       this.selected = 0;
       this.matches = null;
+      this.hovered = -1;
     }
     this.picture = picture;
     if (picture.width[this.zoomed] <= 0) this.zoomed = 0;
     if (picture.width[this.selected] <= 0) this.selected = 0;
-    this.layOut();
+    this.layout = new Layout(picture.tree, picture.width);
+    this.countRows();
     this.draw();
     if (this.upward) this.box.scrollTop = this.box.scrollHeight;
   }
@@ -110,7 +113,7 @@ export class FlameGraph {
 
   zoom(node: number): void {
     this.zoomed = node;
-    this.layOut();
+    this.countRows();
     this.draw();
     this.events.onZoom(node);
   }
@@ -135,13 +138,15 @@ export class FlameGraph {
     if (found.length === 0) return;
     const here = found.indexOf(this.selected);
     const next = found[(here < 0 && step < 0 ? found.length - 1 : here + step + found.length) % found.length];
-    if (!this.isWithin(next, this.zoomed)) this.zoom(0);
+    if (!this.layout!.isWithin(next, this.zoomed)) this.zoom(0);
     this.select(next);
     this.tell(next);
   }
 
-  redraw(): void {
-    this.draw();
+  // As many as have a frame that is wide enough to be drawn.
+  private countRows(): void {
+    this.rows = this.layout!.rows(this.zoomed, this.box.clientWidth, LEAST);
+    this.spacer.style.height = `${this.rows * ROW}px`;
   }
 
   private resize(): void {
@@ -150,52 +155,8 @@ export class FlameGraph {
     this.draw();
   }
 
-  private isWithin(node: number, above: number): boolean {
-    const { parent, depth } = this.picture!.tree;
-    let i = node;
-    while (depth[i] > depth[above]) i = parent[i];
-    return i === above;
-  }
-
-  // x of each frame in values, from the left.
-  private layOut(): void {
-    const { tree, width } = this.picture!;
-    this.x = new Float64Array(tree.size);
-    for (const node of tree.preorder) {
-      if (width[node] <= 0) continue;
-      let x = this.x[node];
-      for (const child of tree.childrenOf(node)) {
-        this.x[child] = x;
-        x += width[child];
-      }
-    }
-    this.countRows();
-  }
-
-  // As many as have a frame that is wide enough to be drawn.
-  private countRows(): void {
-    const { tree, width } = this.picture!;
-    const least = (LEAST * width[this.zoomed]) / Math.max(1, this.box.clientWidth);
-    let deepest = tree.depth[this.zoomed];
-    const waiting = [this.zoomed];
-    while (waiting.length > 0) {
-      const node = waiting.pop()!;
-      deepest = Math.max(deepest, tree.depth[node]);
-      for (const child of tree.childrenOf(node)) if (width[child] >= least && width[child] > 0) waiting.push(child);
-    }
-    this.rows = deepest + 1;
-    this.spacer.style.height = `${this.rows * ROW}px`;
-  }
-
   private top(depth: number): number {
     return (this.upward ? this.rows - 1 - depth : depth) * ROW - this.box.scrollTop;
-  }
-
-  private place(node: number, pixels: number): { left: number; width: number } {
-    const { tree, width } = this.picture!;
-    if (tree.depth[node] <= tree.depth[this.zoomed]) return { left: 0, width: pixels };
-    const scale = pixels / width[this.zoomed];
-    return { left: (this.x[node] - this.x[this.zoomed]) * scale, width: width[node] * scale };
   }
 
   private draw(): void {
@@ -229,13 +190,13 @@ export class FlameGraph {
   private drawBelow(context: CanvasRenderingContext2D, colors: Colors, pixels: number, height: number): void {
     const { tree, width } = this.picture!;
     const scale = pixels / width[this.zoomed];
-    const origin = this.x[this.zoomed];
     const waiting = [this.zoomed];
     while (waiting.length > 0) {
       const node = waiting.pop()!;
       const top = this.top(tree.depth[node]);
       const isPast = this.upward ? top < -ROW : top > height;
-      if (node !== this.zoomed) this.drawFrame(context, colors, node, (this.x[node] - origin) * scale, width[node] * scale);
+      const place = this.layout!.place(node, this.zoomed, pixels);
+      if (node !== this.zoomed) this.drawFrame(context, colors, node, place.left, place.width);
       if (isPast) continue;
       for (const child of tree.childrenOf(node)) {
         if (width[child] * scale >= LEAST) waiting.push(child);
@@ -259,7 +220,7 @@ export class FlameGraph {
     }
     context.globalAlpha = isDim ? 0.65 : 1;
     if (width >= LEAST_TEXT) {
-      context.fillStyle = isDim ? colors.paper : colors.ink;
+      context.fillStyle = isDim ? colors.dimInk : colors.ink;
       context.fillText(this.fitted(context, label(node), width - 9), left + 4, top + ROW / 2);
     }
     context.globalAlpha = 1;
@@ -268,7 +229,7 @@ export class FlameGraph {
   private drawOutline(context: CanvasRenderingContext2D, colors: Colors, node: number, line: number, pixels: number): void {
     if (node < 0) return;
     const { tree } = this.picture!;
-    const { left, width } = this.place(node, pixels);
+    const { left, width } = this.layout!.place(node, this.zoomed, pixels);
     context.strokeStyle = line > 1 ? colors.accent : colors.line;
     context.lineWidth = line;
     const inset = line / 2;
@@ -289,7 +250,7 @@ export class FlameGraph {
   private colors(): Colors {
     const style = getComputedStyle(document.documentElement);
     const of = (name: string) => style.getPropertyValue(name).trim();
-    return { ink: "#141414", paper: of("--ink"), line: of("--ink"), accent: of("--focus") };
+    return { ink: "#141414", dimInk: of("--ink"), line: of("--ink"), accent: of("--focus") };
   }
 
   private nodeAt(event: MouseEvent): number {
@@ -298,17 +259,8 @@ export class FlameGraph {
     const bounds = this.canvas.getBoundingClientRect();
     const row = Math.floor((event.clientY - bounds.top + this.box.scrollTop) / ROW);
     const depth = this.upward ? this.rows - 1 - row : row;
-    const { tree, width } = picture;
     if (depth < 0 || depth >= this.rows) return -1;
-    if (depth <= tree.depth[this.zoomed]) return depth === 0 ? 0 : tree.path(this.zoomed)[depth - 1];
-    const value = this.x[this.zoomed] + ((event.clientX - bounds.left) / bounds.width) * width[this.zoomed];
-    let node = this.zoomed;
-    while (tree.depth[node] < depth) {
-      const next = tree.childrenOf(node).find((child) => value >= this.x[child] && value < this.x[child] + width[child]);
-      if (next === undefined) return -1;
-      node = next;
-    }
-    return node;
+    return this.layout!.at(depth, (event.clientX - bounds.left) / bounds.width, this.zoomed);
   }
 
   private onClick(event: MouseEvent): void {
@@ -347,37 +299,21 @@ export class FlameGraph {
     announce(this.picture!.describe(node));
   }
 
-  private heaviest(node: number): number {
-    const { tree, width } = this.picture!;
-    let best = node;
-    for (const child of tree.childrenOf(node)) {
-      if (width[child] > 0 && (best === node || width[child] > width[best])) best = child;
-    }
-    return best;
-  }
-
-  private sibling(node: number, step: 1 | -1): number {
-    const { tree, width } = this.picture!;
-    if (node === 0) return 0;
-    const siblings = Array.from(tree.childrenOf(tree.parent[node])).filter((other) => width[other] > 0);
-    return siblings[siblings.indexOf(node) + step] ?? node;
-  }
-
   private onKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.picture) return;
     const { tree } = this.picture;
     const here = this.selected || this.zoomed;
     const [toCaller, toCallee] = this.upward ? ["ArrowDown", "ArrowUp"] : ["ArrowUp", "ArrowDown"];
     const go = (node: number) => {
-      if (!this.isWithin(node, this.zoomed)) this.zoom(node);
+      if (!this.layout!.isWithin(node, this.zoomed)) this.zoom(node);
       this.select(node);
       this.tell(node);
     };
     const actions: Record<string, () => void> = {
       [toCaller]: () => go(tree.parent[here]),
-      [toCallee]: () => go(this.heaviest(here)),
-      ArrowLeft: () => go(this.sibling(here, -1)),
-      ArrowRight: () => go(this.sibling(here, 1)),
+      [toCallee]: () => go(this.layout!.heaviest(here)),
+      ArrowLeft: () => go(this.layout!.sibling(here, -1)),
+      ArrowRight: () => go(this.layout!.sibling(here, 1)),
       Home: () => go(0),
       Enter: () => this.zoomTo(here),
       " ": () => this.zoomTo(here),

@@ -184,14 +184,18 @@ export class FlameSection {
     const { theme } = this.theme;
     const label = (node: number) => this.labelOf(costs, node);
     if (this.view.compares) {
-      const { bases } = this.view.scale;
-      const [before, after] = bases;
+      const { scale } = this.view;
+      const [before, after] = scale.bases;
+      const degree = (node: number): number => {
+        const change = changeOf(costs.total.map((total) => total[node]), scale);
+        return tree.fn[node] < 0 || change.isChance ? 0 : change.degree;
+      };
       const width = costs.total[0].map((value, i) => (before > 0 ? value / before : 0) + (after > 0 ? costs.total[1][i] / after : 0));
       return {
         tree,
         width,
         label,
-        fill: (node) => changeFill(tree.fn[node] < 0 ? 0 : changeOf(costs.total.map((total) => total[node]), bases).degree, theme),
+        fill: (node) => changeFill(degree(node), theme),
         describe: (node) => this.describe(costs, node),
         tip: (node) => this.tip(costs, node),
       };
@@ -221,8 +225,9 @@ export class FlameSection {
     const values = costs.total.map((total) => total[node]);
     const text = (value: number, run: number) => `${format.share(value, sum[run])} (${format.amount(value, kind, sum[run])})`;
     if (this.view.compares) {
-      const { absolute, relative } = changeText(values, this.view.scale);
-      return [`before ${text(values[0], 0)}`, `after ${text(values[1], 1)}`, `change ${absolute}, ${relative}`];
+      const { absolute, relative, trend } = changeText(values, this.view.scale);
+      const chance = trend === "chance" ? ", which may be chance" : "";
+      return [`before ${text(values[0], 0)}`, `after ${text(values[1], 1)}`, `change ${absolute}, ${relative}${chance}`];
     }
     return [`total ${text(values[0], 0)}`, `self ${text(costs.self[0][node], 0)}`];
   }

@@ -42,7 +42,7 @@ export class Legend {
     const steps: [number, string][] = [
       [-1, "gone"],
       [-0.35, "less"],
-      [0, "the same share"],
+      [0, "the same, or by chance"],
       [0.35, "more"],
       [1, "new"],
     ];

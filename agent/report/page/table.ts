@@ -64,7 +64,7 @@ export class FunctionTable {
   private build(): HTMLElement {
     const title = newId();
     const explanation = this.view.compares
-      ? "Self: what a function’s own code used. Total: with all that it called. Changes of shares are in percentage points (pp)."
+      ? "Self: what a function’s own code used. Total: with all that it called. Changes of shares are in percentage points (pp). What is grey may be chance, for few samples tell it; it comes last."
       : "Self: what a function’s own code used. Total: with all that it called. Press a name to see who calls it and what it calls.";
     return h(
       "section",
@@ -242,7 +242,11 @@ export class FunctionTable {
       return {
         key: `${key}-change`,
         title,
-        order: (row) => Math.abs(changeOf(row[key], scale.bases).points),
+        order: (row) => {
+          const { points, isChance } = changeOf(row[key], scale);
+          // No part is more than 1: what may be chance comes behind the rest.
+          return Math.abs(points) + (isChance ? 0 : 1);
+        },
         cells: (row) => {
           const { absolute, relative, trend } = changeText(row[key], scale);
           return [

@@ -15,13 +15,17 @@ export class TimeStrip {
   private readonly text = h("span", { class: "range-text" });
   private readonly top = h("span", {});
   private readonly slice: number;
+  /** Of the run, in nanoseconds. */
+  private readonly end: number;
   private dragged: number | null = null;
 
   constructor(
     private readonly view: View,
     theme: ThemeSwitch,
   ) {
-    this.slice = view.report.runs[0].slice;
+    const [run] = view.report.runs;
+    this.slice = run.slice;
+    this.end = run.facts.duration > (run.slices - 1) * (run.slice / 1e9) ? run.facts.duration * 1e9 : run.slices * run.slice;
     this.from = this.slider(() => this.choose(Number(this.from.value), Math.max(Number(this.from.value) + 1, this.view.choice.to)));
     this.to = this.slider(() => this.choose(Math.min(Number(this.to.value) - 1, this.view.choice.from), Number(this.to.value)));
     this.canvas.addEventListener("pointerdown", (event) => this.startDrag(event));
@@ -62,7 +66,7 @@ export class TimeStrip {
   }
 
   private time(slices: number): string {
-    const ns = Math.min(slices * this.slice, this.view.report.runs[0].facts.duration * 1e9 || Infinity);
+    const ns = Math.min(slices * this.slice, this.end);
     return ns < 60e9 ? `${(ns / 1e9).toFixed(1)} s` : format.duration(ns);
   }
 
@@ -94,14 +98,15 @@ export class TimeStrip {
     context.scale(scale, scale);
     const { slices, choice } = this.view;
     const sums = this.view.timeline(this.view.report.runs[0]);
-    // Some pixels for a column at least: the mean of its slices.
+    // Some pixels for a column at least. What it cost by its time: the last slice is a part of one.
     const columns = Math.min(slices, Math.floor(width / 2));
     const heights = Array.from({ length: columns }, (_, i) => {
       const first = Math.floor((i * slices) / columns);
       const end = Math.max(first + 1, Math.floor(((i + 1) * slices) / columns));
-      return sums.subarray(first, end).reduce((sum, value) => sum + value, 0) / (end - first);
+      const time = Math.min(end * this.slice, this.end) - first * this.slice;
+      return time > 0 ? sums.subarray(first, end).reduce((sum, value) => sum + value, 0) / time : 0;
     });
-    const most = Math.max(...heights, 1e-9);
+    const most = Math.max(...heights, 1e-12);
     this.top.textContent = this.topText(most);
     const style = getComputedStyle(document.documentElement);
     const [on, off] = [style.getPropertyValue("--strip-on"), style.getPropertyValue("--strip-off")];
@@ -122,9 +127,8 @@ export class TimeStrip {
 
   private topText(most: number): string {
     const { kind } = this.view.choice;
-    const second = most / (this.slice / 1e9);
-    if (kind === "count") return `up to ${format.count(second)} samples a second`;
-    const busy = (second / 1e9).toFixed(1);
+    if (kind === "count") return `up to ${format.count(most * 1e9)} samples a second`;
+    const busy = most.toFixed(1);
     return kind === "cpu" ? `up to ${busy} CPUs busy` : `up to ${busy} threads there`;
   }
 }

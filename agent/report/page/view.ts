@@ -32,6 +32,8 @@ export class View {
   functions!: { self: Float64Array; total: Float64Array }[];
   /** What all of it costs, by run. */
   sum!: number[];
+  /** How many samples that is. */
+  samples!: number[];
   private readonly known = new Map<string, Group[]>();
   private readonly listeners: (() => void)[] = [];
 
@@ -61,7 +63,7 @@ export class View {
   get scale(): Scale {
     const { kind, normalised } = this.choice;
     const most = Math.max(...this.sum);
-    return { kind, normalised, bases: normalised ? this.sum : this.sum.map(() => most) };
+    return { kind, normalised, bases: normalised ? this.sum : this.sum.map(() => most), sums: this.sum, samples: this.samples };
   }
 
   /** Called after each change. */
@@ -119,12 +121,17 @@ export class View {
     });
     this.costs = { tree, self, total: self.map((sums) => totals(tree.parent, sums)) };
     this.sum = this.costs.total.map((total) => total[0]);
+    this.samples = runs.map((run) => {
+      let count = 0;
+      this.eachSample(run, (_, value) => (count += value), "count");
+      return count;
+    });
     this.functions = runs.map((_, run) => byFunction(this.costs, run, functions.name.length));
   }
 
-  private eachSample(run: Run, visit: (node: number, value: number) => void): void {
+  private eachSample(run: Run, visit: (node: number, value: number) => void, kind = this.choice.kind): void {
     const { node, thread, slice, values } = run.samples;
-    const value = values[this.choice.kind];
+    const value = values[kind];
     if (!value) return;
     const { from, to } = this.choice;
     const chosen = this.chosenThreads(run.threads);
