@@ -47,7 +47,7 @@ Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
     return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
   }
-  settings.sample_rate = *rate;
+  settings.sample_rate = rate;
   return {};
 }
 
