@@ -109,7 +109,8 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
 // Flags may stand among plain words, but not behind a program's name.
 Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
   Words words;
-  const bool is_launch = info.takes != CommandInfo::Takes::kProcess;
+  const bool is_launch =
+      info.takes == CommandInfo::Takes::kProgram || info.takes == CommandInfo::Takes::kEither;
   while (!rest.empty()) {
     const std::string& word = rest.front();
     if (word == "--") {
