@@ -4,114 +4,291 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include "agent/base/counted.h"
 
 namespace agent {
 namespace {
 
-std::string WithRemedy(std::string text, const Reply& reply) {
-  const std::string_view remedy = Remedy(reply);
+std::string WithRemedy(std::string text, const Reply& reply, UploadFormat format) {
+  const std::string_view remedy = Remedy(reply, format);
   if (!remedy.empty()) text.append(". ").append(remedy);
   return text;
 }
 
+Tally TallyOf(const UploadWindow& window) {
+  return {.windows = 1, .samples = static_cast<std::uint64_t>(window.samples)};
+}
+
+Tally Minus(const Tally& now, const Tally& before) {
+  return {.windows = now.windows - before.windows, .samples = now.samples - before.samples};
+}
+
 }  // namespace
 
-Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff)
-    : server_(std::move(server)), max_bytes_(max_bytes), backoff_(std::move(backoff)) {}
-
-void Delivery::Push(Batch batch) {
-  bytes_ += batch.body.size();
-  queue_.push_back({.batch = std::make_shared<const Batch>(std::move(batch))});
-  while (bytes_ > max_bytes_ && queue_.size() > 1) DropOldest();
+Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff,
+                   std::vector<UploadFormat> formats, std::unique_ptr<Spool> spool)
+    : server_(std::move(server)),
+      max_bytes_(max_bytes),
+      backoff_(std::move(backoff)),
+      formats_(std::move(formats)),
+      spool_(std::move(spool)) {
+  if (spool_ == nullptr) return;
+  for (Spool::Found& found : spool_->TakeFound()) {
+    Insert(queue_.end(),
+           {.window = std::move(found.window), .spooled = found.id, .bytes = found.bytes});
+  }
 }
 
-void Delivery::DropOldest() {
-  const auto oldest =
-      std::ranges::min_element(queue_, {}, [](const Entry& entry) { return entry.batch->time; });
-  if (counters_.last_error.empty()) counters_.last_error = "the queue was full";
-  Lose(*oldest->batch);
-  queue_.erase(oldest);
+void Delivery::Insert(Place place, Entry entry) {
+  bytes_ += entry.bytes;
+  queue_.insert(place, std::move(entry));
 }
 
-void Delivery::Lose(const Batch& batch) {
-  bytes_ -= batch.body.size();
-  ++counters_.windows_lost;
-  counters_.samples_lost += static_cast<std::uint64_t>(batch.samples);
+Delivery::Entry Delivery::Remove(Place place) {
+  Entry entry = std::move(*place);
+  queue_.erase(place);
+  bytes_ -= entry.bytes;
+  return entry;
+}
+
+void Delivery::Push(UploadWindow window) {
+  Entry entry{.window = std::move(window), .spooled = {}};
+  entry.bytes = entry.window.pprof->size();
+  if (spool_ != nullptr) {
+    entry.spooled = spool_->Put(entry.window);
+    if (entry.spooled) entry.window.pprof.reset();
+  }
+  Insert(queue_.end(), std::move(entry));
+  MakeRoom();
+}
+
+void Delivery::MakeRoom() {
+  while (bytes_ > max_bytes_ && queue_.size() > 1) {
+    if (MergeOldest()) continue;
+    const auto oldest =
+        std::ranges::min_element(queue_, {}, [](const Entry& entry) { return entry.window.start; });
+    if (counters_.last_error.empty()) counters_.last_error = "the queue was full";
+    Lose(Remove(oldest), LossCause::kQueueFull);
+  }
+}
+
+// The neighbours that make the shortest window: so all of the past becomes coarser together.
+std::optional<std::size_t> Delivery::FindPair() const {
+  std::optional<std::size_t> best;
+  Nanoseconds best_span = kMaxMerged;
+  for (std::size_t i = 0; i + 1 < queue_.size(); ++i) {
+    const Entry& first = queue_[i];
+    const Entry& second = queue_[i + 1];
+    if (first.request != nullptr || second.request != nullptr || first.stands_alone) continue;
+    if (*first.window.labels != *second.window.labels) continue;
+    const Nanoseconds span = second.window.start + second.window.duration - first.window.start;
+    if (span < Nanoseconds(0) || span >= best_span) continue;
+    best = i;
+    best_span = span;
+  }
+  return best;
+}
+
+// True if there may be more room now.
+bool Delivery::MergeOldest() {
+  const std::optional<std::size_t> pair = FindPair();
+  if (!pair) return false;
+  Entry& first = queue_[*pair];
+  const Entry& second = queue_[*pair + 1];
+  const auto bytes_of = [&](const Entry& entry) {
+    return entry.spooled ? spool_->Get(*entry.spooled).value_or(entry.window) : entry.window;
+  };
+  std::optional<UploadWindow> merged = MergeWindows(bytes_of(first), bytes_of(second));
+  if (!merged) {
+    first.stands_alone = true;
+    return true;
+  }
+  Entry entry{.window = *std::move(merged), .spooled = {}};
+  entry.window.samples = first.window.samples + second.window.samples;
+  entry.bytes = entry.window.pprof->size();
+  // The new file first: what happens twice, a server tells; what is gone, it does not.
+  if (spool_ != nullptr) {
+    entry.spooled = spool_->Put(entry.window);
+    if (entry.spooled) entry.window.pprof.reset();
+  }
+  Forget(first);
+  Forget(second);
+  for (int i = 0; i < 2; ++i) Remove(queue_.begin() + static_cast<std::ptrdiff_t>(*pair));
+  ++counters_.merged;
+  const auto place = std::ranges::find_if(
+      queue_, [&](const Entry& other) { return other.window.start > entry.window.start; });
+  Insert(place, std::move(entry));
+  return true;
+}
+
+void Delivery::Forget(const Entry& entry) {
+  if (entry.spooled) spool_->Remove(*entry.spooled);
+}
+
+void Delivery::Lose(Entry entry, LossCause cause) {
+  Forget(entry);
+  (entry.unanswered ? counters_.unknown : counters_.Lost(cause)) += TallyOf(entry.window);
 }
 
 MonotonicTime Delivery::NextTry() const {
   return queue_.empty() || in_flight_ ? MonotonicTime::max() : next_try_;
 }
 
-std::shared_ptr<const Batch> Delivery::Take(WallTime now) {
-  while (!queue_.empty() && now - queue_.front().batch->time > kMaxAge) {
+std::optional<Attempt> Delivery::Take(WallTime now) {
+  while (true) {
+    const auto old = std::ranges::find_if(
+        queue_, [&](const Entry& entry) { return now - entry.window.start > kMaxAge; });
+    if (old == queue_.end()) break;
     if (counters_.last_error.empty()) counters_.last_error = "it is older than servers take";
-    Lose(*queue_.front().batch);
-    queue_.pop_front();
+    Lose(Remove(old), LossCause::kTooOld);
   }
-  if (queue_.empty()) return nullptr;
-  in_flight_ = std::move(queue_.front());
-  queue_.pop_front();
-  if (in_flight_->was_tried) ++counters_.windows_retried;
-  return in_flight_->batch;
+  if (queue_.empty()) return std::nullopt;
+  const std::size_t bytes = queue_.front().bytes;
+  in_flight_ = Remove(queue_.begin());
+  bytes_ += bytes;
+  Entry& entry = *in_flight_;
+  if (entry.request != nullptr) {
+    ++counters_.retried;
+  } else {
+    entry.format = formats_[format_];
+  }
+  Attempt attempt{.window = entry.window, .format = entry.format, .request = entry.request};
+  if (entry.spooled && entry.request == nullptr) {
+    if (auto window = spool_->Get(*entry.spooled)) attempt.window.pprof = window->pprof;
+  }
+  return attempt;
+}
+
+void Delivery::Made(std::shared_ptr<const HttpRequest> request) {
+  in_flight_->bytes += request->body.size();
+  bytes_ += request->body.size();
+  in_flight_->request = std::move(request);
+}
+
+void Delivery::Unreadable(const Error& error) {
+  counters_.last_error = error.Message();
+  bytes_ -= in_flight_->bytes;
+  Lose(*std::exchange(in_flight_, std::nullopt), LossCause::kUnreadable);
 }
 
 std::optional<Notice> Delivery::Answer(const Reply& reply, MonotonicTime now) {
-  const Verdict verdict = Judge(reply);
-  if (verdict != Verdict::kSent) counters_.last_error = Describe(reply);
+  const Verdict verdict = Judge(reply, in_flight_->format);
+  if (verdict != Verdict::kSent) counters_.last_error = Describe(reply, in_flight_->format);
   switch (verdict) {
     case Verdict::kSent:
       return Sent();
     case Verdict::kRefused:
       return Refused(reply);
+    case Verdict::kOtherFormat:
+      return OtherFormat(reply);
     case Verdict::kRetry:
       return Retry(reply, now);
   }
   std::unreachable();
 }
 
-std::optional<Notice> Delivery::Sent() {
-  ++counters_.windows_sent;
-  counters_.samples_sent += static_cast<std::uint64_t>(in_flight_->batch->samples);
-  bytes_ -= in_flight_->batch->body.size();
+// The server is there: what it says of one window says nothing about the next.
+void Delivery::GoOn() {
+  bytes_ -= in_flight_->bytes;
   in_flight_.reset();
   backoff_.Reset();
   next_try_ = MonotonicTime::min();
+}
+
+std::optional<Notice> Delivery::Sent() {
+  counters_.sent += TallyOf(in_flight_->window);
+  Forget(*in_flight_);
+  proven_ = format_;
+  GoOn();
   if (!std::exchange(is_down_, false)) return std::nullopt;
   return Notice{LogLevel::kInfo, fmt::format("profiles reach {} again", server_)};
 }
 
 std::optional<Notice> Delivery::Refused(const Reply& reply) {
-  Lose(*in_flight_->batch);
-  in_flight_.reset();
-  // The server is there: what it refuses says nothing about the next window.
-  backoff_.Reset();
-  next_try_ = MonotonicTime::min();
+  const UploadFormat format = in_flight_->format;
+  Lose(*in_flight_, LossCause::kRefused);
+  GoOn();
   if (!said_refused_.insert(reply.status).second) return std::nullopt;
   return Notice{LogLevel::kWarn, WithRemedy(fmt::format("{} refused a profile, which is lost: {}",
-                                                        server_, Describe(reply)),
-                                            reply)};
+                                                        server_, Describe(reply, format)),
+                                            reply, format)};
+}
+
+std::optional<Notice> Delivery::OtherFormat(const Reply& reply) {
+  const UploadFormat format = in_flight_->format;
+  if (format_ + 1 >= formats_.size() || in_flight_->unanswered) {
+    format_ = proven_.value_or(0);
+    return Refused(reply);
+  }
+  const bool is_current = format == formats_[format_];
+  if (is_current) ++format_;
+  // It was not taken: in the other format it is a new request.
+  Entry entry = *std::move(in_flight_);
+  GoOn();
+  entry.bytes -= entry.request->body.size();
+  entry.request.reset();
+  Insert(queue_.begin(), std::move(entry));
+  if (!is_current || formats_.size() == 1) return std::nullopt;
+  return Notice{LogLevel::kWarn,
+                fmt::format("{} does not know the format {} ({}): {} is tried", server_,
+                            NameOf(format), Describe(reply, format), NameOf(formats_[format_]))};
 }
 
 std::optional<Notice> Delivery::Retry(const Reply& reply, MonotonicTime now) {
-  in_flight_->was_tried = true;
-  // A 500 may be about this one window (receivers answer so to what they cannot parse): the others
-  // go first then.
-  if (reply.status == 500) {
-    queue_.push_back(*std::move(in_flight_));
-  } else {
-    queue_.push_front(*std::move(in_flight_));
+  Entry entry = *std::exchange(in_flight_, std::nullopt);
+  bytes_ -= entry.bytes;
+  const UploadFormat format = entry.format;
+  const bool never_sent =
+      reply.status == 0 && !reply.reached && !entry.unanswered && entry.failures == 0;
+  if (never_sent) {
+    // As if it had not been tried: it may be merged, and go in another format.
+    entry.bytes -= entry.request->body.size();
+    entry.request.reset();
   }
-  in_flight_.reset();
-  while (bytes_ > max_bytes_ && queue_.size() > 1) DropOldest();
+  if (reply.status == 0 && reply.reached) entry.unanswered = true;
+  // A gateway that lost its server's answer.
+  if (reply.status == 502 || reply.status == 504) entry.unanswered = true;
+  if (reply.status == 500) ++entry.failures;
+  if (entry.failures >= kMaxFailures) {
+    Lose(std::move(entry), LossCause::kTriesSpent);
+  } else {
+    // A 500 may be about this one window (receivers answer so to what they cannot parse): the
+    // others go first then.
+    Insert(reply.status == 500 ? queue_.end() : queue_.begin(), std::move(entry));
+    MakeRoom();
+  }
   next_try_ = now + backoff_.Next() + reply.retry_after.value_or(Nanoseconds(0));
   is_down_ = true;
   // The first time it is told; a server that comes and goes does not fill the screen.
   const LogLevel level = std::exchange(said_down_, true) ? LogLevel::kDebug : LogLevel::kWarn;
   return Notice{level, WithRemedy(fmt::format("cannot send to {}: {}; trying again", server_,
-                                              Describe(reply)),
-                                  reply)};
+                                              Describe(reply, format)),
+                                  reply, format)};
+}
+
+std::optional<Notice> Delivery::Report(MonotonicTime now) {
+  if (!last_report_) last_report_ = now;
+  if (now - *last_report_ < kReportEvery) return std::nullopt;
+  const Tally lost = Minus(counters_.AllLost(), reported_.AllLost());
+  const Tally unknown = Minus(counters_.unknown, reported_.unknown);
+  last_report_ = now;
+  if (lost.windows + unknown.windows == 0) return std::nullopt;
+  UploadCounters since = counters_;
+  for (std::size_t i = 0; i < since.lost.size(); ++i) {
+    since.lost[i] = Minus(counters_.lost[i], reported_.lost[i]);
+  }
+  reported_ = counters_;
+  std::string text = fmt::format("{}: {} with {} lost", server_, Counted(lost.windows, "profile"),
+                                 Counted(lost.samples, "sample"));
+  if (lost.windows > 0) text += fmt::format(" ({})", LossCauses(since));
+  if (unknown.windows > 0) {
+    text += fmt::format(", {} with {} never answered", Counted(unknown.windows, "profile"),
+                        Counted(unknown.samples, "sample"));
+  }
+  return Notice{LogLevel::kWarn, fmt::format("{}: {}", text, counters_.last_error)};
 }
 
 void Delivery::Hurry() {
@@ -119,15 +296,29 @@ void Delivery::Hurry() {
   backoff_.Reset();
 }
 
-UploadCounters Delivery::Close() {
-  if ((in_flight_ || !queue_.empty()) && counters_.last_error.empty()) {
+UploadCounters Delivery::Counters() const {
+  UploadCounters counters = counters_;
+  counters.queued_bytes = bytes_;
+  return counters;
+}
+
+void Delivery::Close() {
+  if (in_flight_) {
+    in_flight_->unanswered = in_flight_->request != nullptr;
+    queue_.push_front(*std::exchange(in_flight_, std::nullopt));
+  }
+  if (!queue_.empty() && counters_.last_error.empty()) {
     counters_.last_error = "there was no time left to send them";
   }
-  if (in_flight_) Lose(*in_flight_->batch);
-  for (const Entry& entry : queue_) Lose(*entry.batch);
-  in_flight_.reset();
+  for (Entry& entry : queue_) {
+    if (entry.spooled) {
+      counters_.kept += TallyOf(entry.window);
+    } else {
+      Lose(std::move(entry), LossCause::kEnd);
+    }
+  }
   queue_.clear();
-  return counters_;
+  bytes_ = 0;
 }
 
 }  // namespace agent

@@ -8,7 +8,7 @@
 #include <exception>
 #include <memory>
 
-#include "uploader/http_transport.h"
+#include "uploader/http_client.h"
 
 namespace agent {
 namespace {
@@ -23,7 +23,12 @@ DownloadReply HttpDownload(const ServerAddress& address, const std::string& path
                            const std::function<bool(std::string_view)>& sink, Nanoseconds limit) {
   DownloadReply reply;
   try {
-    const std::unique_ptr<httplib::ClientImpl> client = MakeHttpClient(address);
+    const HttpClient made = MakeHttpClient(address);
+    if (made.client == nullptr) {
+      reply.trouble = made.trouble;
+      return reply;
+    }
+    httplib::ClientImpl* const client = made.client.get();
     const MonotonicTime deadline = std::chrono::steady_clock::now() + limit;
     client->set_read_timeout(std::min(limit, kMaxSilence));
     client->set_write_timeout(std::min(limit, kMaxSilence));

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <fstream>
 #include <map>
+#include <optional>
 
 #include "agent/base/log.h"
+#include "agent/base/parse_number.h"
 #include "agent/base/utf8.h"
 
 namespace agent {
@@ -49,12 +51,59 @@ std::unexpected<Error> FailTag(std::string_view tag, std::string_view why) {
 }
 
 std::string HostName() {
-  const char* pod = std::getenv("POD_NAME");
-  if (pod != nullptr && *pod != '\0') return pod;
   std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0') return name.data();
-  const char* host = std::getenv("HOSTNAME");
-  return host != nullptr ? host : "";
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// The id of 64 hex digits that docker, containerd and podman put into the cgroup's path, in the
+// short form; "" outside of a container, and where a cgroup namespace hides it.
+std::string ContainerId(const std::string& root) {
+  constexpr std::size_t kIdSize = 64;
+  constexpr std::size_t kShortSize = 12;
+  std::ifstream file(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    std::size_t digits = 0;
+    for (std::size_t i = 0; i <= line.size(); ++i) {
+      const bool is_digit = i < line.size() && ((line[i] >= '0' && line[i] <= '9') ||
+                                                (line[i] >= 'a' && line[i] <= 'f'));
+      if (is_digit) {
+        ++digits;
+        continue;
+      }
+      if (digits == kIdSize) return line.substr(i - kIdSize, kShortSize);
+      digits = 0;
+    }
+  }
+  return "";
+}
+
+std::string MakeKey(std::string_view text) {
+  std::string key(text);
+  for (char& c : key) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain) c = '_';
+  }
+  if (!key.empty() && key[0] >= '0' && key[0] <= '9') key.insert(key.begin(), '_');
+  return key;
+}
+
+std::string PercentDecoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto value = text[i] == '%' && i + 2 < text.size()
+                           ? ParseNumber<unsigned>(text.substr(i + 1, 2), 16)
+                           : std::nullopt;
+    decoded += value ? static_cast<char>(*value) : text[i];
+    if (value) i += 2;
+  }
+  return decoded;
 }
 
 }  // namespace
@@ -96,13 +145,68 @@ Result<ApplicationName> ParseApplicationName(std::string_view text) {
   return name;
 }
 
-Labels MakeLabels(std::string_view application_name, const Labels& tags, std::string_view host) {
+Labels ParseLabelList(std::string_view text, bool percent) {
+  Labels labels;
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    const std::string_view pair = text.substr(0, comma);
+    text.remove_prefix(std::min(comma + 1, text.size()));
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string key = MakeKey(Trimmed(pair.substr(0, equals)));
+    const std::string_view value = Trimmed(pair.substr(equals + 1));
+    auto label = ParseTag(fmt::format("{}={}", key, percent ? PercentDecoded(value) : value));
+    if (label) labels.push_back(*std::move(label));
+  }
+  return labels;
+}
+
+std::string MakeServiceName(std::string_view text) {
+  std::string name(Trimmed(text).substr(0, kMaxValue));
+  for (char& c : name) {
+    if (!IsServiceName({&c, 1})) c = '_';
+  }
+  return name;
+}
+
+Labels FindPlace(const std::function<const char*(const char*)>& get_environment,
+                 const std::string& root) {
+  const auto variable = [&](const char* name) -> std::string {
+    const char* value = get_environment(name);
+    return value != nullptr ? value : "";
+  };
+  std::string name_space = variable("POD_NAMESPACE");
+  if (name_space.empty()) {
+    name_space = FirstLine(root + "/var/run/secrets/kubernetes.io/serviceaccount/namespace");
+  }
+  std::string host = HostName();
+  if (host.empty()) host = variable("HOSTNAME");
+  // A pod's host name is its own name.
+  std::string pod = variable("POD_NAME");
+  if (pod.empty() && !name_space.empty()) pod = host;
+  std::string container = variable("CONTAINER_NAME");
+  if (container.empty()) container = ContainerId(root);
+  // Docker's host name is the id.
+  if (container == host) container.clear();
+  if (!pod.empty()) host.clear();
+  Labels place;
+  for (const auto& [key, value] : {std::pair<const char*, std::string>{"hostname", host},
+                                   {"pod", pod},
+                                   {"namespace", name_space},
+                                   {"node", variable("NODE_NAME")},
+                                   {"container", container}}) {
+    if (!value.empty()) place.emplace_back(key, ReplaceNonUtf8(value.substr(0, kMaxValue / 3)));
+  }
+  return place;
+}
+
+Labels MakeLabels(std::string_view application_name, const Labels& tags, const Labels& place) {
   const auto name = ParseApplicationName(application_name);
   std::map<std::string, std::string> labels;
   // Names of programs end up here too, and those may hold anything.
   labels["service_name"] =
       name ? name->service : ReplaceNonUtf8(application_name.substr(0, kMaxValue / 3));
-  if (!host.empty()) labels["hostname"] = ReplaceNonUtf8(host.substr(0, kMaxValue / 3));
+  for (const auto& [key, value] : place) labels[key] = value;
   std::size_t left_out = 0;
   const auto add = [&](const Labels& more) {
     for (const auto& [key, value] : more) {
@@ -119,10 +223,6 @@ Labels MakeLabels(std::string_view application_name, const Labels& tags, std::st
     LogWarn("{} tags are left out: a server takes {} labels at most", left_out, kMaxLabels);
   }
   return {labels.begin(), labels.end()};
-}
-
-Labels MakeLabels(std::string_view application_name, const Labels& tags) {
-  return MakeLabels(application_name, tags, HostName());
 }
 
 }  // namespace agent

@@ -33,12 +33,14 @@ std::string FormatUuid(std::array<std::byte, 16> random) {
   return text;
 }
 
-std::string NewUuid() {
+std::array<std::byte, 16> RandomBytes() {
   std::random_device device;
   std::array<std::byte, 16> random{};
   for (std::byte& byte : random) byte = static_cast<std::byte>(device() & 0xff);
-  return FormatUuid(random);
+  return random;
 }
+
+std::string NewUuid() { return FormatUuid(RandomBytes()); }
 
 std::string EncodePushRequest(const Labels& labels, std::string_view pprof, std::string_view id) {
   std::string data;

@@ -13,6 +13,7 @@ namespace agent {
 /// Sixteen random bytes as a version 4 UUID (RFC 9562, 5.4).
 [[nodiscard]] std::string FormatUuid(std::array<std::byte, 16> random);
 [[nodiscard]] std::string NewUuid();
+[[nodiscard]] std::array<std::byte, 16> RandomBytes();
 
 /// A push.v1 PushRequest (grafana/pyroscope api/push/v1/push.proto) of one series, __name__
 /// process_cpu, with one pprof profile. Not compressed.

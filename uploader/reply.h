@@ -7,13 +7,15 @@
 #include <string_view>
 
 #include "agent/base/clock.h"
+#include "uploader/upload_format.h"
 
 namespace agent {
 
 struct Reply {
-  int status = 0;       ///< HTTP status; 0: there was no answer.
-  std::string trouble;  ///< Why there was no answer, for the user.
-  std::string body;     ///< The first part of it.
+  int status = 0;        ///< HTTP status; 0: there was no answer.
+  std::string trouble;   ///< Why there was no answer, for the user.
+  bool reached = false;  ///< Without an answer: there was a connection, the server may have it all.
+  std::string body;      ///< The first part of it.
   std::string content_type;
   std::string location;                    ///< Where a redirect leads.
   std::optional<Nanoseconds> retry_after;  ///< What the server asks for.
@@ -21,22 +23,23 @@ struct Reply {
 
 enum class Verdict {
   kSent,
-  kRetry,    ///< The same bytes may be taken later.
-  kRefused,  ///< They never will be.
+  kRetry,        ///< The same bytes may be taken later.
+  kRefused,      ///< They never will be.
+  kOtherFormat,  ///< This server does not know the format.
 };
 
-/// No answer, 408, 429 and 5xx are tried again; no other status is. A 2xx of a server that does not
-/// speak Connect (a web page, behind a wrong address) is a refusal too.
-[[nodiscard]] Verdict Judge(const Reply& reply);
+/// No answer, 408, 429 and 5xx are tried again. 404, 405, 415, and a 2xx that is not the one of the
+/// format (a web page, behind a wrong address) say that the server does not know it. Any other
+/// status is a refusal.
+[[nodiscard]] Verdict Judge(const Reply& reply, UploadFormat format);
 
 /// One line: the trouble, or status and what the body says. Bounded.
-[[nodiscard]] std::string Describe(const Reply& reply);
+[[nodiscard]] std::string Describe(const Reply& reply, UploadFormat format);
 
 /// What the user can do about it; "" when there is nothing to say.
-[[nodiscard]] std::string_view Remedy(const Reply& reply);
+[[nodiscard]] std::string_view Remedy(const Reply& reply, UploadFormat format);
 
-/// The Retry-After header: seconds (RFC 9110, 10.2.3), ten minutes at most. A date is taken as
-/// none.
-[[nodiscard]] std::optional<Nanoseconds> ParseRetryAfter(std::string_view text);
+/// The Retry-After header: seconds, or a date (RFC 9110, 10.2.3) with `now`; ten minutes at most.
+[[nodiscard]] std::optional<Nanoseconds> ParseRetryAfter(const std::string& text, WallTime now);
 
 }  // namespace agent

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace {
 
 constexpr std::size_t kMaxAddress = 4096;
 constexpr std::string_view kForm =
-    "must be an http:// or https:// address of a server, as http://pyroscope:4040";
+    "must be an http:// or https:// address of a server, as http://pyroscope:4040, or the "
+    "unix:///path of its socket";
 
 // True, and `text` shortened by it, if `text` begins with `prefix`, which is in lower case.
 bool Consume(std::string_view prefix, std::string_view& text) {
@@ -98,6 +100,7 @@ Result<void> ParseHostAndPort(std::string_view text, ServerAddress& address) {
 }  // namespace
 
 std::string ServerAddress::Shown() const {
+  if (!socket_path.empty()) return "unix://" + socket_path;
   const bool is_ipv6 = host.find(':') != std::string::npos;
   return fmt::format("{}://{}{}{}:{}{}", tls ? "https" : "http", is_ipv6 ? "[" : "", host,
                      is_ipv6 ? "]" : "", port, prefix);
@@ -106,6 +109,13 @@ std::string ServerAddress::Shown() const {
 Result<ServerAddress> ParseServerAddress(std::string_view text) {
   ServerAddress address;
   if (text.size() > kMaxAddress) return Fail(Errc::kInvalid, "is too long for an address");
+  if (Consume("unix://", text)) {
+    if (!text.starts_with('/') || text.size() >= sizeof(sockaddr_un::sun_path)) {
+      return Fail(Errc::kInvalid, "must be unix:///path with a path of at most 107 bytes");
+    }
+    address.socket_path = text;
+    return address;
+  }
   address.tls = Consume("https://", text);
   if (!address.tls && !Consume("http://", text)) return Fail(Errc::kInvalid, kForm);
   address.port = address.tls ? 443 : 80;

@@ -13,7 +13,8 @@ struct ServerAddress {
   bool tls = false;
   std::string host;  ///< A name, an IPv4 address, or an IPv6 address without brackets.
   int port = 0;
-  std::string prefix;  ///< "" or "/path" without a slash at its end.
+  std::string socket_path;  ///< Of a Unix socket; then there are no host, port and TLS.
+  std::string prefix;       ///< "" or "/path" without a slash at its end.
   std::string user;
   std::string password;
 
@@ -22,8 +23,8 @@ struct ServerAddress {
 };
 
 /// "http[s]://[user[:password]@]host[:port][/prefix][/]", RFC 3986; user and password may be
-/// percent-encoded. kInvalid with a text for the user, which does not repeat the address (it may
-/// hold a password).
+/// percent-encoded. Or "unix:///path" of a socket. kInvalid with a text for the user, which does
+/// not repeat the address (it may hold a password).
 [[nodiscard]] Result<ServerAddress> ParseServerAddress(std::string_view address);
 
 }  // namespace agent

@@ -1,31 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "uploader/uploader.h"
 
-#include <pthread.h>
-
-#include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <random>
-#include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "agent/base/log.h"
-#include "agent/base/signals_blocked.h"
-#include "agent/format/gzip.h"
 #include "uploader/delivery.h"
 #include "uploader/http_transport.h"
-#include "uploader/push_request.h"
+#include "uploader/sender.h"
+#include "uploader/server_address.h"
 #include "uploader/window_parts.h"
 
 namespace agent {
 namespace {
-
-constexpr Nanoseconds kRequestLimit = std::chrono::seconds(10);
-// How long Finish waits for a cancelled request to return.
-constexpr Nanoseconds kFarewell = std::chrono::milliseconds(50);
 
 Backoff RandomBackoff() {
   return Backoff([generator = std::minstd_rand(std::random_device{}())]() mutable {
@@ -33,147 +20,24 @@ Backoff RandomBackoff() {
   });
 }
 
-// All that the upload thread uses. Shared, since the thread may outlive the Uploader.
-struct Shared {
-  Shared(std::string server, std::size_t queue_bytes, std::unique_ptr<Transport> the_transport)
-      : transport(std::move(the_transport)),
-        delivery(std::move(server), queue_bytes, RandomBackoff()) {}
-
-  const std::unique_ptr<Transport> transport;
-  const SystemClock clock;
-  std::mutex mutex;  // of all below
-  std::condition_variable changed;
-  Delivery delivery;
-  MonotonicTime request_deadline = MonotonicTime::max();  // of the request under way
-  MonotonicTime finish_deadline = MonotonicTime::max();   // set by Finish
-  bool finishing = false;
-  bool closed = false;  // the counters are final
-  bool done = false;    // the thread's last word
-};
-
-// Sends one batch. The lock is not held meanwhile, nor while the user is told of the result.
-void SendNext(Shared& shared, std::unique_lock<std::mutex>& lock) {
-  const std::shared_ptr<const Batch> batch = shared.delivery.Take(shared.clock.WallNow());
-  if (batch == nullptr) return;
-  const MonotonicTime now = shared.clock.Now();
-  const Nanoseconds limit = std::clamp<Nanoseconds>(shared.finish_deadline - now,
-                                                    std::chrono::milliseconds(1), kRequestLimit);
-  shared.request_deadline = now + limit;
-  lock.unlock();
-  const Reply reply = shared.transport->Post(batch->body, limit);
-  lock.lock();
-  shared.request_deadline = MonotonicTime::max();
-  if (shared.closed) return;
-  const std::optional<Notice> notice = shared.delivery.Answer(reply, shared.clock.Now());
-  if (!notice) return;
-  lock.unlock();
-  LogLine(notice->level, notice->text);
-  lock.lock();
-}
-
-void Run(const std::shared_ptr<Shared>& shared) {
-  ::pthread_setname_np(::pthread_self(), "agent-upload");
-  std::unique_lock lock(shared->mutex);
-  while (!shared->closed && !(shared->finishing && shared->delivery.Idle())) {
-    const MonotonicTime due = shared->delivery.NextTry();
-    if (due > shared->finish_deadline) break;  // nothing more would be sent until then
-    if (due <= shared->clock.Now()) {
-      SendNext(*shared, lock);
-    } else if (due == MonotonicTime::max()) {
-      shared->changed.wait(lock);
+Delivery MakeDelivery(const UploadOptions& options, const std::string& server) {
+  std::unique_ptr<Spool> spool;
+  std::size_t bytes = options.queue_bytes;
+  if (!options.spool.empty()) {
+    if (auto opened = Spool::Open(options.spool, server)) {
+      spool = *std::move(opened);
+      bytes = options.spool_bytes;
     } else {
-      shared->changed.wait_until(lock, due);
+      LogWarn("profiles are kept in memory only: {}", opened.error().Message());
     }
   }
-  shared->done = true;
-  shared->changed.notify_all();
+  return {server, bytes, RandomBackoff(), options.formats, std::move(spool)};
 }
-
-// Empty where the system has no thread left.
-std::thread StartThread(const std::shared_ptr<Shared>& shared) {
-  const SignalsBlocked blocked;
-  try {
-    return std::thread(Run, shared);
-  } catch (const std::system_error& error) {
-    LogWarn("no profile is sent, there is no thread for it: {}", error.what());
-  }
-  return {};
-}
-
-class ThreadedUploader final : public Uploader {
- public:
-  ThreadedUploader(UploadOptions options, std::string server, std::unique_ptr<Transport> transport)
-      : labels_(std::move(options.labels)),
-        window_options_{.threads = options.threads},
-        shared_(
-            std::make_shared<Shared>(std::move(server), options.queue_bytes, std::move(transport))),
-        thread_(StartThread(shared_)) {}
-  ~ThreadedUploader() override { ThreadedUploader::Finish(shared_->clock.Now()); }
-
-  void Write(const Profile& window) override {
-    std::vector<Batch> batches;
-    for (const WindowPart& part : EncodeWindow(window, {}, window_options_)) {
-      batches.push_back({.body = Gzip(EncodePushRequest(labels_, part.pprof, NewUuid())),
-                         .time = window.start(),
-                         .samples = part.samples});
-    }
-    bool is_late = false;
-    {
-      const std::lock_guard lock(shared_->mutex);
-      if (shared_->closed) return;
-      for (Batch& batch : batches) shared_->delivery.Push(std::move(batch));
-      is_late = shared_->clock.Now() > shared_->request_deadline;
-    }
-    shared_->changed.notify_all();
-    // A server that drips its answer can hold a request beyond its limit, but not beyond the next
-    // window.
-    if (is_late) shared_->transport->Cancel();
-  }
-
-  UploadCounters Finish(MonotonicTime deadline) override {
-    std::unique_lock lock(shared_->mutex);
-    if (shared_->closed) return counters_;
-    shared_->finishing = true;
-    shared_->finish_deadline = deadline;
-    shared_->delivery.Hurry();
-    shared_->changed.notify_all();
-    const auto is_done = [this] { return shared_->done; };
-    if (thread_.joinable() && !shared_->changed.wait_until(lock, deadline, is_done)) {
-      shared_->closed = true;
-      counters_ = shared_->delivery.Close();
-      lock.unlock();
-      shared_->transport->Cancel();
-      lock.lock();
-      shared_->changed.notify_all();
-      shared_->changed.wait_for(lock, kFarewell, is_done);
-    } else {
-      shared_->closed = true;
-      counters_ = shared_->delivery.Close();
-    }
-    const bool done = shared_->done;
-    lock.unlock();
-    if (!thread_.joinable()) return counters_;
-    if (done) {
-      thread_.join();
-    } else {
-      thread_.detach();
-    }
-    return counters_;
-  }
-
- private:
-  const Labels labels_;
-  const WindowOptions window_options_;
-  // Shared with the thread, which is left behind where it does not return in time.
-  const std::shared_ptr<Shared> shared_;
-  std::thread thread_;
-  UploadCounters counters_;
-};
 
 // Stands in for a server whose address is no address.
 class NoTransport final : public Transport {
  public:
-  Reply Post(const std::string&, Nanoseconds) override {
+  Reply Post(const HttpRequest&, Nanoseconds) override {
     Reply reply;
     reply.trouble = "there is no valid server address";
     return reply;
@@ -181,21 +45,84 @@ class NoTransport final : public Transport {
   void Cancel() override {}
 };
 
+class ThreadedUploader final : public Uploader {
+ public:
+  explicit ThreadedUploader(const UploadOptions& options)
+      : labels_(std::make_shared<const Labels>(options.labels)),
+        window_options_{.threads = options.threads} {}
+  ~ThreadedUploader() override { ThreadedUploader::Finish(SystemClock().Now()); }
+
+  void Add(std::string server, const UploadOptions& options, std::unique_ptr<Transport> transport) {
+    Delivery delivery = MakeDelivery(options, server);
+    servers_.push_back(
+        {.name = std::move(server),
+         .sender = std::make_unique<Sender>(std::move(delivery), std::move(transport),
+                                            options.http.request_limit)});
+  }
+
+  void Write(const Profile& window) override {
+    std::vector<UploadWindow> windows;
+    for (const WindowPart& part : EncodeWindow(window, {}, window_options_)) {
+      windows.push_back(PackWindow(window, part, labels_));
+    }
+    for (const Server& server : servers_) server.sender->Push(windows);
+  }
+
+  std::vector<ServerCounters> Finish(MonotonicTime deadline) override {
+    for (const Server& server : servers_) server.sender->BeginEnd(deadline);
+    for (const Server& server : servers_) server.sender->AwaitEnd(deadline);
+    return Counters();
+  }
+
+  [[nodiscard]] std::vector<ServerCounters> Counters() const override {
+    std::vector<ServerCounters> counters;
+    for (const Server& server : servers_) {
+      counters.push_back({.server = server.name, .counters = server.sender->Counters()});
+    }
+    return counters;
+  }
+
+ private:
+  struct Server {
+    std::string name;
+    std::unique_ptr<Sender> sender;
+  };
+
+  const std::shared_ptr<const Labels> labels_;
+  const WindowOptions window_options_;
+  std::vector<Server> servers_;
+};
+
 }  // namespace
 
 std::unique_ptr<Uploader> Uploader::Start(UploadOptions options) {
-  const Result<ServerAddress> address = ParseServerAddress(options.server_address);
-  if (!address) {
-    LogWarn("the server address {}", address.error().Message());
-    return Start(std::move(options), std::make_unique<NoTransport>());
+  // All before the first thread is there.
+  std::vector<std::pair<std::string, std::unique_ptr<Transport>>> made;
+  for (const std::string& server : options.servers) {
+    const Result<ServerAddress> address = ParseServerAddress(server);
+    if (!address) {
+      LogWarn("the server address {}", address.error().Message());
+      made.emplace_back("(no address)", std::make_unique<NoTransport>());
+      continue;
+    }
+    if (address->tls && options.http.skip_verify) {
+      LogWarn(
+          "the certificate of {} is not checked (--tls-skip-verify): anybody on the way may "
+          "read what is sent",
+          address->Shown());
+    }
+    made.emplace_back(address->Shown(), MakeHttpTransport(*address, options.http));
   }
-  return std::make_unique<ThreadedUploader>(std::move(options), address->Shown(),
-                                            MakeHttpTransport(*address));
+  auto uploader = std::make_unique<ThreadedUploader>(options);
+  for (auto& [name, transport] : made) uploader->Add(name, options, std::move(transport));
+  return uploader;
 }
 
 std::unique_ptr<Uploader> Uploader::Start(UploadOptions options,
                                           std::unique_ptr<Transport> transport) {
-  return std::make_unique<ThreadedUploader>(std::move(options), "the server", std::move(transport));
+  auto uploader = std::make_unique<ThreadedUploader>(options);
+  uploader->Add("the server", options, std::move(transport));
+  return uploader;
 }
 
 }  // namespace agent

@@ -54,6 +54,7 @@ std::vector<WindowPart> EncodeWindow(const Profile& window, const WindowLimits& 
     if (now.size() <= limits.samples) {
       const Profile part = PartOf(window, now, parts.size());
       encoded = {.pprof = EncodePprof(part, {.thread_labels = options.threads}),
+                 .start = part.start(),
                  .samples = part.Total().count};
       if (encoded.pprof.size() <= limits.bytes || now.size() == 1) {
         parts.push_back(std::move(encoded));

@@ -20,6 +20,7 @@ struct WindowLimits {
 /// A window, or part of it, as pprof.
 struct WindowPart {
   std::string pprof;
+  WallTime start;
   std::int64_t samples = 0;
 };
 

@@ -190,7 +190,8 @@ Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
     line.given.emplace_back(option.name);
     for (const std::string& text : found->second) {
       if (const Result<void> applied = option.apply(line.settings, text); !applied) {
-        const bool secret = option.name == "server-address" && text.find('@') != std::string::npos;
+        // An address may hold a password.
+        const bool secret = option.is_secret || text.find('@') != std::string::npos;
         return Fail(Errc::kInvalid, "bad value",
                     fmt::format("--{} {}: {}", option.name, secret ? "(hidden)" : text,
                                 applied.error().Message()));
@@ -240,6 +241,14 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       if (line.settings.choice || line.settings.pid != Pid{}) return {};
       return Fail(Errc::kInvalid, "no process given",
                   fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kFile:
+      line.plain = std::move(plain);
+      if (line.plain.size() == 1) return {};
+      return Fail(Errc::kInvalid, "which file?",
+                  fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kNothing:
+      if (plain.empty()) return {};
+      return Fail(Errc::kInvalid, "not understood", plain.front());
     case CommandInfo::Takes::kFiles:
       line.plain = std::move(plain);
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};

@@ -9,7 +9,17 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kDoctor };
+enum class Command : std::uint8_t {
+  kExec,
+  kConnect,
+  kReport,
+  kDiff,
+  kDump,
+  kTop,
+  kDoctor,
+  kVerify,
+  kInstall,
+};
 
 /// A set of commands.
 class Commands {
@@ -28,12 +38,16 @@ class Commands {
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
 /// Those that read stacks.
-inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump);
+inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump,
+                                   Command::kTop);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
+/// Those that speak to a server.
+inline constexpr Commands kSending(Command::kExec, Command::kConnect, Command::kVerify);
 inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
-                                       Command::kDiff, Command::kDump);
+                                       Command::kDiff, Command::kDump, Command::kTop,
+                                       Command::kVerify);
 
 struct CommandInfo {
   Command command;
@@ -50,7 +64,9 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
+    kFile,     ///< A path.
     kEither,   ///< A program or the flag --pid, or nothing.
+    kNothing,
   } takes;
 };
 

@@ -5,8 +5,8 @@
 
 #include "agent/base/log.h"
 #include "symbolizer/debuginfod_client.h"
+#include "uploader/http_client.h"
 #include "uploader/http_download.h"
-#include "uploader/http_transport.h"
 #include "uploader/server_address.h"
 
 namespace agent {

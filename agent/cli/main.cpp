@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <optional>
@@ -17,11 +18,15 @@
 #include "agent/base/log.h"
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
+#include "agent/cli/delivery_settings.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/dump_command.h"
+#include "agent/cli/install.h"
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
+#include "agent/cli/top_command.h"
+#include "agent/cli/verify_command.h"
 #include "agent/format/profile_file.h"
 #include "agent/process/child_setup.h"
 #include "agent/process/run_as.h"
@@ -96,7 +101,8 @@ std::vector<RunFile> OutputsOf(const Settings& settings) {
 bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  if (!plan.outputs.empty() || !plan.settings.server_address.empty()) return true;
+  const Settings& settings = plan.settings;
+  if (!plan.outputs.empty() || !settings.servers.empty() || settings.listen) return true;
   if (!plan.summary) return false;
   const std::string file = DefaultFile(plan.application_name);
   if (const Result<void> writable = CheckProfileFile(file)) {
@@ -150,23 +156,26 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
         "-o FILE or --summary");
     std::exit(kUsageError);
   }
-  RunConnected(line.settings.pid, Stdout::kDrop,
+  RunConnected(line.settings.pid, {},
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
 // What the old agent's name stands for.
 void ApplyOldDefaults(Settings& settings) {
-  if (settings.as_pyroscope && settings.server_address.empty() && settings.outputs.empty()) {
-    settings.server_address = "http://localhost:4040";
+  if (settings.as_pyroscope && settings.servers.empty() && settings.outputs.empty()) {
+    settings.servers.emplace_back("http://localhost:4040");
   }
 }
 
-[[noreturn]] void Main(const std::vector<std::string>& arguments, bool as_pyroscope) {
+[[noreturn]] void Main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  const bool as_pyroscope = argc > 0 && BaseName(argv[0]) == "pyroscope";
   const Result<CommandLine> line = ParseCommandLine(arguments, as_pyroscope);
   if (!line) {
     LogError("{}", line.error().Message());
     std::exit(kUsageError);
   }
+  HideSecrets(line->settings, argc, argv);
   if (!line->help.empty()) {
     [[maybe_unused]] const ssize_t written =
         ::write(STDOUT_FILENO, line->help.data(), line->help.size());
@@ -175,6 +184,7 @@ void ApplyOldDefaults(Settings& settings) {
   Settings settings = line->settings;
   const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };
   ApplyEnvironment(line->command, line->given, get_environment, settings);
+  ApplyIdentity(get_environment, settings);
   ApplyOldDefaults(settings);
   SetLogLevel(settings.no_logging ? LogLevel::kNone : settings.log_level);
   for (const std::string_view name : WithoutEffect(line->command, line->given, get_environment)) {
@@ -198,14 +208,26 @@ void ApplyOldDefaults(Settings& settings) {
       RunConnect(*line, std::move(plan));
     }
     case Command::kDump:
-      RunConnected(settings.pid, Stdout::kKeep,
+      RunConnected(settings.pid, {.keep_output = true},
                    [settings](const SamplerStart& start) { return RunDump(settings, start); });
+    case Command::kTop:
+      SaveTerminal();
+      RunConnected(settings.pid, {.keep_output = true, .at_end = RestoreTerminal},
+                   [settings](const SamplerStart& start) { return RunTop(settings, start); });
     case Command::kReport:
       std::exit(RunReport(line->plain, settings, outputs));
+    case Command::kVerify:
+      std::exit(RunVerify(settings));
     case Command::kDiff:
       std::exit(RunDiff(line->plain, settings, outputs));
     case Command::kDoctor:
       std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
+    case Command::kInstall:
+      if (const Result<void> installed = Install(line->plain.front()); !installed) {
+        LogError("not installed: {}", installed.error().Message());
+        std::exit(1);
+      }
+      std::exit(0);
   }
   std::unreachable();
 }
@@ -215,7 +237,5 @@ void ApplyOldDefaults(Settings& settings) {
 
 // Without memory there is nothing left to do but end.
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
-  std::vector<std::string> arguments;
-  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
-  agent::Main(arguments, argc > 0 && agent::BaseName(argv[0]) == "pyroscope");
+  agent::Main(argc, argv);
 }

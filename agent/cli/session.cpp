@@ -10,13 +10,18 @@
 #include <span>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
+#include "agent/cli/container_bounds.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
+#include "agent/process/cgroup_cpu.h"
+#include "agent/process/cgroup_memory.h"
+#include "agent/process/cgroup_quota.h"
 #include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
@@ -26,6 +31,8 @@
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
 #include "uploader/labels.h"
+#include "uploader/metrics.h"
+#include "uploader/pull_server.h"
 #include "uploader/uploader.h"
 
 namespace agent {
@@ -34,7 +41,6 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
-constexpr double kRate = 100;
 constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
@@ -54,9 +60,10 @@ class DeliveryCounter final : public ProfileSink {
   std::uint64_t last_ = 0;
 };
 
-SamplerOptions OptionsOf(const Settings& settings) {
+SamplerOptions OptionsOf(const Settings& settings, const MemoryBounds& bounds) {
+  const auto default_rate = [&] { return RateWithin(ReadCpuQuota(FindCpuStat(Pid{::getpid()}))); };
   const bool all = settings.choice && settings.choice->IsAll();
-  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
+  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : default_rate());
   return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
@@ -64,7 +71,8 @@ SamplerOptions OptionsOf(const Settings& settings) {
           .choice = settings.choice ? &*settings.choice : nullptr,
           .always_stop = settings.blocking,
           .wall = settings.wall,
-          .kernel = settings.kernel};
+          .kernel = settings.kernel,
+          .window_bytes = bounds.window};
 }
 
 // A run that was begun by an earlier sampler, which died, has its files already.
@@ -92,11 +100,29 @@ std::string WrittenLine(const RunFile& file) {
   return text + "\n";
 }
 
-void SayUpload(const UploadCounters& counters) {
-  if (counters.windows_lost == 0) return;
-  LogWarn("{} with {} did not reach the server, {} did: {}",
-          Counted(counters.windows_lost, "profile"), Counted(counters.samples_lost, "sample"),
-          counters.windows_sent, counters.last_error);
+void SayUpload(const ServerCounters& server, bool is_only) {
+  const UploadCounters& counters = server.counters;
+  const std::string to = is_only ? "the server" : server.server;
+  const Tally lost = counters.AllLost();
+  const std::string unknown =
+      fmt::format("{} with {}", Counted(counters.unknown.windows, "profile"),
+                  Counted(counters.unknown.samples, "sample"));
+  if (lost.windows > 0) {
+    LogWarn("{} with {} did not reach {}, {} did: {} ({}{})", Counted(lost.windows, "profile"),
+            Counted(lost.samples, "sample"), to, counters.sent.windows, counters.last_error,
+            LossCauses(counters),
+            counters.unknown.windows > 0 ? "; " + unknown + " went there without an answer" : "");
+  } else if (counters.unknown.windows > 0) {
+    LogWarn("{} went to {}, which did not answer, {} did reach it: {}", unknown, to,
+            counters.sent.windows, counters.last_error);
+  }
+  if (counters.kept.windows > 0) {
+    LogWarn("{} with {} for {} stay in the spool: {}", Counted(counters.kept.windows, "profile"),
+            Counted(counters.kept.samples, "sample"), to, counters.last_error);
+  }
+  LogInfo("{}: {} with {} sent, {} tried again, {} merged into others", to,
+          Counted(counters.sent.windows, "profile"), Counted(counters.sent.samples, "sample"),
+          counters.retried, counters.merged);
 }
 
 void SayUnnamed(std::span<const UnnamedCode> unnamed) {
@@ -117,6 +143,42 @@ Result<void> CheckSurroundings() {
   return EnsureThreadsStart();
 }
 
+std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan, const MemoryBounds& bounds) {
+  const Settings& settings = plan.settings;
+  UploadOptions options;
+  options.servers = settings.servers;
+  options.labels = MakeLabels(plan.application_name, settings.tags,
+                              FindPlace([](const char* name) { return std::getenv(name); }));
+  options.formats = settings.upload_formats;
+  options.http = settings.http;
+  options.threads = settings.threads;
+  options.spool = settings.spool;
+  options.queue_bytes = bounds.queue;
+  return Uploader::Start(std::move(options));
+}
+
+// Null when it was not asked for, or the address cannot be had.
+std::unique_ptr<PullServer> StartPullServer(const Settings& settings, const SamplerOptions& options,
+                                            const SharedPage& page, const Uploader* uploader) {
+  if (!settings.listen) return nullptr;
+  PullServer::Hooks hooks;
+  hooks.cut_window = [flag = options.cut_window] { flag->store(true); };
+  hooks.metrics = [&page, uploader] {
+    return FormatMetrics(
+        page.samples_taken.load(std::memory_order_relaxed),
+        uploader != nullptr ? uploader->Counters() : std::vector<ServerCounters>());
+  };
+  hooks.threads = settings.threads;
+  Result<std::unique_ptr<PullServer>> server =
+      PullServer::Start(*settings.listen, std::move(hooks));
+  if (!server) {
+    LogWarn("{} (--listen); the program is profiled all the same", server.error().Message());
+    return nullptr;
+  }
+  LogInfo("profiles and metrics are served at http://{}", (*server)->Place());
+  return *std::move(server);
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
@@ -131,18 +193,21 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
+  const MemoryBounds bounds = BoundsWithin(ReadMemoryLimit());
   RunRecorder recorder(files_of_run, facts.at_start(), clock,
-                       spies.functions().Marker("[other stacks]"));
+                       spies.functions().Marker("[other stacks]"), bounds.run);
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
-  if (!plan.settings.server_address.empty()) {
-    uploader = Uploader::Start({.server_address = plan.settings.server_address,
-                                .labels = MakeLabels(plan.application_name, plan.settings.tags),
-                                .threads = plan.settings.threads});
+  if (!plan.settings.servers.empty()) {
+    uploader = StartUploader(plan, bounds);
     sinks.insert(sinks.begin(), uploader.get());
   }
+  const SamplerOptions options = OptionsOf(plan.settings, bounds);
+  const std::unique_ptr<PullServer> pull =
+      StartPullServer(plan.settings, options, *start.page, uploader.get());
+  if (pull) sinks.push_back(pull.get());
   WindowWriter writer(spies.symbolizer(), sinks);
-  Sampler sampler(OptionsOf(plan.settings), start, spies.factories(), spies.functions(), writer);
+  Sampler sampler(options, start, spies.factories(), spies.functions(), writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
       LogError("cannot profile {}: {}",
@@ -161,7 +226,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   if (const Result<void> written = recorder.Finish(all_facts); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }
-  UploadCounters counters;
+  // Who waits for a profile gets what there is.
+  if (pull) pull->Finish(report.finish_ordered + kUploadTimeAtEnd);
+  std::vector<ServerCounters> counters;
   if (uploader) counters = uploader->Finish(report.finish_ordered + kUploadTimeAtEnd);
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
@@ -173,7 +240,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
     }
   }
   SayUnnamed(all_facts.unnamed);
-  SayUpload(counters);
+  for (const ServerCounters& server : counters) SayUpload(server, counters.size() == 1);
   if (report.first_sample) {
     LogInfo("the first sample was taken {} us after the start",
             report.first_sample->count() / 1000);

@@ -9,9 +9,8 @@
 #include <cmath>
 
 #include "agent/base/parse_number.h"
+#include "agent/cli/delivery_settings.h"
 #include "agent/format/profile_file.h"
-#include "uploader/labels.h"
-#include "uploader/uploader.h"
 
 namespace agent {
 namespace {
@@ -39,26 +38,6 @@ Result<void> ApplySwitch(const std::string& text, bool& target) {
   return {};
 }
 
-Result<void> ApplyServerAddress(Settings& settings, const std::string& text) {
-  AGENT_CHECK_OK(ParseServerAddress(text));
-  settings.server_address = text;
-  return {};
-}
-
-Result<void> ApplyApplicationName(Settings& settings, const std::string& text) {
-  if (text.empty()) return Fail(Errc::kInvalid, "must not be empty");
-  AGENT_CHECK_OK(ParseApplicationName(text));
-  settings.application_name = text;
-  return {};
-}
-
-Result<void> ApplyTag(Settings& settings, const std::string& text) {
-  AGENT_TRY(auto tag, ParseTag(text));
-  std::erase_if(settings.tags, [&](const auto& known) { return known.first == tag.first; });
-  settings.tags.push_back(std::move(tag));
-  return {};
-}
-
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   const std::optional<double> rate = ParseReal(text);
   if (settings.as_pyroscope && rate == 0.0) {
@@ -69,15 +48,6 @@ Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
     return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
   }
   settings.sample_rate = *rate;
-  return {};
-}
-
-Result<void> ApplyUploadInterval(Settings& settings, const std::string& text) {
-  AGENT_TRY(const Nanoseconds interval, ParseDuration(text));
-  if (interval < std::chrono::seconds(1) || interval > std::chrono::minutes(10)) {
-    return Fail(Errc::kInvalid, "must be from 1s to 10m");
-  }
-  settings.upload_interval = interval;
   return {};
 }
 
@@ -194,22 +164,65 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.summary);
            }},
-    Option{"server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
-           "Pyroscope server to send profiles to, as http://pyroscope:4040", kServer, kSampling,
-           ApplyServerAddress},
+    Option{
+        "server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
+        "Pyroscope server to send profiles to, as http://pyroscope:4040, or unix:///path; may be "
+        "repeated",
+        kServer, kSending, ApplyServerAddress},
     Option{
         "application-name", "PYROSCOPE_APPLICATION_NAME", "NAME",
-        "Name of the service on the server, also NAME{key=value,...} (default: from the program)",
-        kServer, kSampling, ApplyApplicationName},
-    Option{"tag", "", "KEY=VALUE", "Label of all profiles; may be repeated", kServer, kSampling,
-           ApplyTag},
-    Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)", kWhat,
-           kSampling, ApplySampleRate},
+        "Name of the service on the server, also NAME{key=value,...} (default: OTEL_SERVICE_NAME, "
+        "else from the program)",
+        kServer, kSending, ApplyApplicationName},
+    Option{"tag", "", "KEY=VALUE",
+           "Label of all profiles; may be repeated (also: PYROSCOPE_LABELS=key=value,...)", kServer,
+           kSending, ApplyTag},
     Option{"upload-interval", "PYROSCOPE_UPLOAD_INTERVAL", "TIME",
            "Length of a profile sent to the server (default: 10s)", kServer, kSampling,
            ApplyUploadInterval},
+    Option{"upload-format", "PYROSCOPE_UPLOAD_FORMAT", "FORMAT",
+           "push, pprof or folded (of Pyroscope, the newest first), otlp (OpenTelemetry), or auto: "
+           "the first of Pyroscope's that the server knows (default: auto)",
+           kServer, kSending, ApplyUploadFormat},
+    Option{"upstream-request-timeout", "PYROSCOPE_UPSTREAM_REQUEST_TIMEOUT", "TIME",
+           "How long a request may take (default: 10s)", kServer, kSending, ApplyRequestTimeout},
+    Option{"spool", "PYROSCOPE_SPOOL", "FOLDER",
+           "Keep profiles there until the server has them, also over a restart", kServer, kSampling,
+           ApplySpool},
+    Option{"listen", "PYROSCOPE_LISTEN", "[HOST]:PORT",
+           "Serve /debug/pprof/profile, /metrics and /healthz there, on loopback unless HOST says "
+           "otherwise",
+           kServer, kSampling, ApplyListen},
+    Option{"auth-token", "PYROSCOPE_AUTH_TOKEN", "TOKEN", "Bearer token", kServer, kSending,
+           ApplyAuthToken, true},
+    Option{"auth-token-file", "PYROSCOPE_AUTH_TOKEN_FILE", "FILE",
+           "File with the bearer token, read for each request", kServer, kSending,
+           ApplyAuthTokenFile},
+    Option{"basic-auth-user", "PYROSCOPE_BASIC_AUTH_USER", "NAME", "User of basic authentication",
+           kServer, kSending, ApplyBasicAuthUser},
+    Option{"basic-auth-password", "PYROSCOPE_BASIC_AUTH_PASSWORD", "PASSWORD", "Its password",
+           kServer, kSending, ApplyBasicAuthPassword, true},
+    Option{"tenant-id", "PYROSCOPE_TENANT_ID", "ID", "Tenant (X-Scope-OrgID)", kServer, kSending,
+           ApplyTenantId},
+    Option{"header", "PYROSCOPE_HTTP_HEADERS", "NAME=VALUE",
+           "Further header; may be repeated (the variable: a JSON object)", kServer, kSending,
+           ApplyHeader, true},
+    Option{"ca-file", "PYROSCOPE_CA_FILE", "FILE",
+           "Certificate authorities (PEM) to trust instead of SSL_CERT_FILE, SSL_CERT_DIR and the "
+           "system's",
+           kServer, kSending, ApplyCaFile},
+    Option{"client-cert", "PYROSCOPE_CLIENT_CERT", "FILE",
+           "Certificate (PEM) to show to the server", kServer, kSending, ApplyClientCert},
+    Option{"client-key", "PYROSCOPE_CLIENT_KEY", "FILE", "Its key (PEM)", kServer, kSending,
+           ApplyClientKey},
+    Option{"tls-skip-verify", "", "", "Do not check the server's certificate", kServer, kSending,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.http.skip_verify);
+           }},
+    Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)", kWhat,
+           Commands(Command::kExec, Command::kConnect, Command::kTop), ApplySampleRate},
     Option{"pid", "", "PID", "The process to look at", kWhat,
-           Commands(Command::kConnect, Command::kDump, Command::kDoctor), ApplyPid},
+           Commands(Command::kConnect, Command::kDump, Command::kTop, Command::kDoctor), ApplyPid},
     Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
            Commands(Command::kConnect), ApplyName},
     Option{
@@ -221,7 +234,7 @@ constexpr std::array kOptions = {
            "second",
            kWhat, Commands(Command::kConnect), ApplyAll},
     Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
-           Commands(Command::kConnect),
+           Commands(Command::kConnect, Command::kTop),
            [](Settings& settings, const std::string& text) -> Result<void> {
              AGENT_TRY(settings.duration, ParseDuration(text));
              return {};
@@ -231,7 +244,7 @@ constexpr std::array kOptions = {
            ApplySpyName},
     Option{"detect-subprocesses", "PYROSCOPE_DETECT_SUBPROCESSES", "",
            "Profile the processes that it starts as well (default: true; =false: only itself)",
-           kWhat, kSampling,
+           kWhat, Commands(Command::kExec, Command::kConnect, Command::kTop),
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.detect_subprocesses);
            }},
@@ -312,10 +325,8 @@ constexpr std::array kOptions = {
            kSampling, ApplyNothing},
     Option{"no-root-drop", "PYROSCOPE_NO_ROOT_DROP", "", "Below sudo the program stays root's",
            kNoEffect, Commands(Command::kExec), ApplyNothing},
-    Option{"upstream-threads", "PYROSCOPE_UPSTREAM_THREADS", "N", "One thread sends", kNoEffect,
-           kSampling, ApplyNothing},
-    Option{"upstream-request-timeout", "PYROSCOPE_UPSTREAM_REQUEST_TIMEOUT", "TIME",
-           "Requests have a time limit of their own", kNoEffect, kSampling, ApplyNothing},
+    Option{"upstream-threads", "PYROSCOPE_UPSTREAM_THREADS", "N", "Each server has one thread",
+           kNoEffect, kSampling, ApplyNothing},
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",

@@ -20,11 +20,18 @@
 #include "agent/profile/measure.h"
 #include "agent/profile/profile.h"
 #include "symbolizer/demangle.h"
+#include "uploader/http_options.h"
+#include "uploader/listen_address.h"
+#include "uploader/upload_format.h"
 
 namespace agent {
 
 struct Settings {
-  std::string server_address;    ///< "" : none
+  std::vector<std::string> servers;  ///< Addresses; empty: none.
+  std::vector<UploadFormat> upload_formats = ParseUploadFormat("auto");
+  HttpOptions http;
+  std::string spool;  ///< "" : none
+  std::optional<ListenAddress> listen;
   std::string application_name;  ///< "" : made from the program's name
   Labels tags;
   std::optional<double> sample_rate;  ///< Nothing: 100, with --all 19.
@@ -66,6 +73,7 @@ struct Option {
   std::string_view group;  ///< under which the help lists it
   Commands in;             ///< that take it
   Result<void> (*apply)(Settings& settings, const std::string& text) = nullptr;
+  bool is_secret = false;  ///< Its value is shown nowhere.
 };
 
 [[nodiscard]] std::span<const Option> AllOptions();

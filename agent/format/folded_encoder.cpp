@@ -48,29 +48,39 @@ std::string FoldedStack(std::span<const Frame> leaf_first) {
   return fmt::format("{}", fmt::join(names, ";"));
 }
 
-}  // namespace
-
-std::string EncodeFolded(const Profile& profile) {
+template <typename CountOf>
+std::string Encode(const Profile& profile, CountOf count_of) {
   std::map<StackId, SampleValue> sums;
   for (const Profile::Entry& entry : profile.Entries()) {
     SampleValue& sum = sums[entry.key.stack];
     sum += entry.value;
   }
   std::map<std::string, std::int64_t> lines;
-  const std::int64_t period = std::max<std::int64_t>(profile.period().count(), 1);
-  const bool has_wall = profile.Total().wall_ns > 0;
   for (const auto& [stack, value] : sums) {
-    std::int64_t count = value.count;
-    if (has_wall) {
-      count = (value.wall_ns + period / 2) / period;
-    } else if (count == 0) {
-      count = (value.cpu_ns + period / 2) / period;
-    }
+    const std::int64_t count = count_of(value);
     if (count > 0) lines[FoldedStack(profile.StackFrames(stack))] += count;
   }
   std::string text;
   for (const auto& [stack, count] : lines) text += fmt::format("{} {}\n", stack, count);
   return text;
+}
+
+std::int64_t Rounded(std::int64_t ns, std::int64_t unit) { return (ns + unit / 2) / unit; }
+
+}  // namespace
+
+std::string EncodeFolded(const Profile& profile) {
+  const std::int64_t period = std::max<std::int64_t>(profile.period().count(), 1);
+  const bool has_wall = profile.Total().wall_ns > 0;
+  return Encode(profile, [&](const SampleValue& value) {
+    if (has_wall) return Rounded(value.wall_ns, period);
+    return value.count == 0 ? Rounded(value.cpu_ns, period) : value.count;
+  });
+}
+
+std::string EncodeFolded(const Profile& profile, Nanoseconds cpu_unit) {
+  return Encode(profile,
+                [&](const SampleValue& value) { return Rounded(value.cpu_ns, cpu_unit.count()); });
 }
 
 }  // namespace agent

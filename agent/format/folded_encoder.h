@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "agent/base/clock.h"
 #include "agent/profile/profile.h"
 
 namespace agent {
@@ -11,5 +12,8 @@ namespace agent {
 /// no sample carried is given as the number of periods that it fills. Lines stay below 64 KiB
 /// (readers cut there): a longer stack loses frames at its root, marked "[cut]".
 [[nodiscard]] std::string EncodeFolded(const Profile& profile);
+
+/// The same with CPU time as the number, in units of `cpu_unit`.
+[[nodiscard]] std::string EncodeFolded(const Profile& profile, Nanoseconds cpu_unit);
 
 }  // namespace agent

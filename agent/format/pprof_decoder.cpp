@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/parse_number.h"
 #include "agent/base/path.h"
 #include "agent/format/loaded_profile.h"
 #include "agent/format/pprof_fields.h"
@@ -283,7 +284,7 @@ class Decoder {
     result_->profile = Profile(WallTime(Nanoseconds(time_)), result_->profile.slice_length());
     result_->profile.set_duration(Nanoseconds(duration_));
     result_->profile.set_period(Nanoseconds(period_));
-    for (const std::int64_t comment : comments_) result_->comments.emplace_back(Text(comment));
+    for (const std::int64_t comment : comments_) TakeComment(Text(comment));
     for (const RawSample& sample : samples_) AGENT_CHECK_OK(AddSample(sample, columns));
     return std::move(result_);
   }
@@ -387,6 +388,23 @@ class Decoder {
     return {};
   }
 
+  // That of the losses as EncodePprof writes it: words and numbers, in the members' order.
+  void TakeComment(std::string_view text) {
+    result_->comments.emplace_back(text);
+    if (!text.starts_with("lost samples: ")) return;
+    LossCounters losses;
+    for (std::uint64_t* member :
+         {&losses.torn, &losses.unreadable, &losses.stop_timeout, &losses.dropped,
+          &losses.late_ticks, &losses.truncated, &losses.incomplete, &losses.folded}) {
+      constexpr std::string_view kDigits = "0123456789";
+      text.remove_prefix(std::min(text.find_first_of(kDigits), text.size()));
+      const std::size_t size = std::min(text.find_first_not_of(kDigits), text.size());
+      *member = ParseNumber<std::uint64_t>(text.substr(0, size)).value_or(0);
+      text.remove_prefix(size);
+    }
+    result_->profile.losses() += losses;
+  }
+
   void TakeLabel(const RawLabel& label, ThreadInfo& thread, WallTime& at) const {
     const std::string_view key = Text(label.key);
     if (key == "process") {
@@ -395,6 +413,8 @@ class Decoder {
       thread.thread_name = Text(label.text);
     } else if (key == "pid") {
       thread.pid = Pid{static_cast<pid_t>(label.number)};
+    } else if (key == "thread_id") {
+      thread.tid = Tid{ParseNumber<pid_t>(Text(label.text)).value_or(0)};
     } else if (key == "tid") {
       thread.tid = Tid{static_cast<pid_t>(label.number)};
     } else if (key == "time_ns") {

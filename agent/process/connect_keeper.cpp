@@ -17,7 +17,7 @@ constexpr std::int64_t kCpuUnknown = -1;
 
 }  // namespace
 
-void ConnectKeeper::Run() {
+int ConnectKeeper::Run() {
   const SystemClock clock;
   while (!sampler_.done()) {
     const MonotonicTime until = sampler_.Check(clock.Now());
@@ -29,7 +29,7 @@ void ConnectKeeper::Run() {
     while (agent::TakeSignal(SignalSet::All(), Nanoseconds(0), &info)) TakeSignal(info);
     Reap();
   }
-  ::_exit(sampler_.exit_status());
+  return sampler_.exit_status();
 }
 
 void ConnectKeeper::TakeSignal(const siginfo_t& info) {

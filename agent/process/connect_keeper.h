@@ -15,8 +15,8 @@ class ConnectKeeper {
   explicit ConnectKeeper(SupervisedSampler& sampler)
       : sampler_(sampler), signals_(OpenSignalFd(SignalSet::All())) {}
 
-  /// Ends with the sampler's status.
-  [[noreturn]] void Run();
+  /// Returns the sampler's status when there is none any more.
+  [[nodiscard]] int Run();
 
  private:
   void TakeSignal(const siginfo_t& info);

@@ -162,10 +162,10 @@ void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs
   Keeper({argv, Pid{started.target}, Pid{started.launcher}}, std::move(link), supervised).Run();
 }
 
-void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler) {
+void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sampler) {
   static_cast<void>(TakeOver());
   UniqueFd output;
-  if (standard_output == Stdout::kKeep) {
+  if (options.keep_output) {
     output.Reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
   }
   const Result<LaunchPage*> page = MapPage();
@@ -187,8 +187,11 @@ void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler) {
     LogError("cannot start: {}", forked.error().Message());
     ::_exit(kCannotStart);
   }
-  DropInheritedFds({supervised.orders()}, Stderr::kKeep);
-  ConnectKeeper(supervised).Run();
+  if (!options.at_end) output.Reset();
+  DropInheritedFds({supervised.orders(), output.get()}, Stderr::kKeep);
+  const int status = ConnectKeeper(supervised).Run();
+  if (options.at_end) options.at_end(output.get());
+  ::_exit(status);
 }
 
 }  // namespace agent

@@ -75,8 +75,12 @@ using SamplerMain = std::function<int(const SamplerStart&)>;
 
 /// `connect`: runs `sampler` on a process that exists (0: it finds them itself), under a keeper.
 /// SIGINT, SIGTERM and SIGHUP make it finish. Never returns: ends with the sampler's status.
-/// With Stdout::kKeep the sampler may write to stdout, through SamplerStart::output.
-enum class Stdout { kKeep, kDrop };
-[[noreturn]] void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler);
+/// With `keep_output` the sampler may write to stdout, through SamplerStart::output; `at_end`, if
+/// any, is called with the same descriptor by the keeper when there is no sampler any more.
+struct ConnectOptions {
+  bool keep_output = false;
+  std::function<void(int output)> at_end = nullptr;
+};
+[[noreturn]] void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sampler);
 
 }  // namespace agent

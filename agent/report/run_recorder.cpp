@@ -13,11 +13,12 @@ constexpr std::chrono::minutes kWriteEvery{1};
 }  // namespace
 
 RunRecorder::RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
-                         const Function* folded)
+                         const Function* folded, std::size_t max_bytes)
     : files_(std::move(files)),
       facts_(std::move(facts)),
       clock_(clock),
       folded_(folded),
+      max_bytes_(max_bytes),
       next_write_(clock.Now() + kWriteEvery) {}
 
 void RunRecorder::Write(const Profile& window) {
@@ -27,7 +28,7 @@ void RunRecorder::Write(const Profile& window) {
   }
   run_->Merge(window);
   run_->set_duration(window.start() + window.duration() - run_->start());
-  run_->Shrink(kMaxBytes, folded_);
+  run_->Shrink(max_bytes_, folded_);
   if (files_.empty() || clock_.Now() < next_write_) return;
   next_write_ = clock_.Now() + kWriteEvery;
   const Result<void> written = WriteFiles(facts_);

@@ -2,6 +2,7 @@
 // Keeps the whole run for a local file and the closing summary.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -13,17 +14,15 @@
 
 namespace agent {
 
-/// Adds windows up to one profile of at most kMaxBytes (past that the rarest stacks are folded, and
-/// counted) and writes it once a minute, so that a SIGKILL costs a minute. The writer's thread
+/// Adds windows up to one profile of at most `max_bytes` (past that the rarest stacks are folded,
+/// and counted) and writes it once a minute, so that a SIGKILL costs a minute. The writer's thread
 /// only, until the run is over.
 class RunRecorder final : public ProfileSink {
  public:
-  static constexpr std::size_t kMaxBytes = 64u << 20;
-
   /// `files`: may be none. `facts`: those that are known at the start, for what is written before
   /// the end. `clock` and `folded` (the marker of folded stacks) outlive the recorder.
   RunRecorder(std::vector<RunFile> files, RunFacts facts, const Clock& clock,
-              const Function* folded);
+              const Function* folded, std::size_t max_bytes);
 
   void Write(const Profile& window) override;
   /// Writes the files for the last time; all are tried.
@@ -38,6 +37,7 @@ class RunRecorder final : public ProfileSink {
   RunFacts facts_;
   const Clock& clock_;
   const Function* folded_;
+  const std::size_t max_bytes_;
   MonotonicTime next_write_;
   std::optional<Profile> run_;
   bool said_failed_ = false;

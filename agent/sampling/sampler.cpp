@@ -25,8 +25,6 @@ namespace agent {
 namespace {
 
 constexpr Nanoseconds kSliceLength = std::chrono::milliseconds(100);
-// Within a window; past it the rarest stacks are folded.
-constexpr std::size_t kMaxWindowBytes = 16u << 20;
 // For the names of a window that grows; a copy of it is made on the sampling thread.
 constexpr Nanoseconds kFirstNameAhead = std::chrono::milliseconds(500);
 constexpr std::size_t kMaxNameAheadBytes = 2u << 20;
@@ -152,7 +150,7 @@ SamplerReport Sampler::Run() {
     }
     context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
     BoundWindow();
-    if (clock_.Now() >= window_end_) CutWindow(false);
+    if (clock_.Now() >= window_end_ || options_.cut_window->exchange(false)) CutWindow(false);
     if (clock_.Now() >= name_ahead_at_) {
       name_ahead_at_ += name_ahead_at_ - begin;
       NameAhead();
@@ -285,7 +283,7 @@ void Sampler::CutWindow(bool last) {
   window->set_duration(wall - window->start());
   NewWindow(wall);
   for (auto& [pid, process] : processes_) process->FollowWindow(*window);
-  window->Shrink(kMaxWindowBytes, other_stacks_);
+  window->Shrink(options_.window_bytes, other_stacks_);
   writer_.Hand(std::move(window));
 }
 
@@ -296,13 +294,13 @@ void Sampler::NameAhead() {
 
 // A window that is full before its end.
 void Sampler::BoundWindow() {
-  if (context_.window->ApproximateBytes() <= kMaxWindowBytes) return;
+  if (context_.window->ApproximateBytes() <= options_.window_bytes) return;
   if (writer_.HasRoom()) {
     CutWindow(false);
     return;
   }
   const Profile before = *context_.window;
-  context_.window->Shrink(kMaxWindowBytes, other_stacks_);
+  context_.window->Shrink(options_.window_bytes, other_stacks_);
   for (auto& [pid, process] : processes_) process->FollowWindow(before);
 }
 

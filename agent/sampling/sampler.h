@@ -2,6 +2,7 @@
 // The sampling loop: ticks, the process tree, windows, and the keeper's orders.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -31,7 +32,10 @@ struct SamplerOptions {
   const ProcessChoice* choice = nullptr;  ///< With no target: which processes. Outlives the run.
   bool always_stop = false;
   bool wall = false;
-  bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
+  bool kernel = false;                   ///< The kernel's frames of sleepers, where it shows them.
+  std::size_t window_bytes = 16u << 20;  ///< A larger window ends early, or its rarest stacks fold.
+  /// Set by another thread: the window that is growing ends at the next tick.
+  std::shared_ptr<std::atomic<bool>> cut_window = std::make_shared<std::atomic<bool>>(false);
 };
 
 /// What a run came to, for its closing lines.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet|page [REPEATS]]
+"""Timed and paired figures. usage: run.py AGENT BUILD [python|native|dotnet|delivery|page|container [REPEATS]]
 
 Prints, never judges: these are for people to read and to compare on a quiet machine.
 """
@@ -21,6 +21,8 @@ sys.path.insert(0, str(HERE.parent / "support"))
 os.environ.setdefault("AGENT_BINARY", sys.argv[1])
 os.environ.setdefault("AGENT_BUILD", sys.argv[2])
 import agent_runs  # noqa: E402
+import container  # noqa: E402
+import delivery  # noqa: E402
 import dotnet_bench  # noqa: E402
 import launching  # noqa: E402
 import native  # noqa: E402
@@ -117,12 +119,16 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if PART in (None, "python"):
             python_part(folder)
+        if PART in (None, "delivery"):
+            delivery.main(BUILD, agent_runs.any_interpreter(), REPEATS)
         if PART in (None, "native"):
             native.main(folder, REPEATS)
         if PART in (None, "dotnet"):
             dotnet_bench.main(folder, int(sys.argv[4]) if len(sys.argv) > 4 else 7)
         if PART in (None, "page"):
             page_part(folder)
+        if PART == "container":  # needs images, which ./dev makes for it
+            container.run()
 
 
 main()

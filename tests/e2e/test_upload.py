@@ -87,7 +87,8 @@ class UploadTest(unittest.TestCase):
         return server
 
     def start(self, address, program, flags=(), interval="1s", environment=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYROSCOPE_", "SSL_CERT_"))}
+        ours = ("PYROSCOPE_", "OTEL_", "SSL_CERT_", "POD_", "NODE_NAME", "CONTAINER_NAME")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         command = [AGENT, "exec", "--server-address", address, "--application-name", NAME, "--tag", "k=v"]
         command += ["--upload-interval", interval, *flags, sys.executable, *program]
         popen = subprocess.Popen(
@@ -151,7 +152,8 @@ class Windows(UploadTest):
             self.assertEqual((request["path"], request["content_encoding"]), (receiver.PUSH, "gzip"))
         for profile in profiles:
             labels = dict(profile["labels"])
-            self.assertTrue(labels.pop("hostname"))
+            self.assertTrue(labels.pop("hostname", None) or labels.pop("pod"))
+            labels.pop("namespace", None), labels.pop("container", None)  # of the machine that tests run on
             self.assertEqual(labels, {"__name__": "process_cpu", "service_name": "shop", "team": "a", "k": "v"})
             self.assertEqual(profile["types"], ["cpu/nanoseconds", "samples/count"])
             self.assertEqual(profile["period_type"], "cpu/nanoseconds")
@@ -230,7 +232,7 @@ class Faults(UploadTest):
         ):
             with self.subTest(kind):
                 server = self.receive(fault=kind)
-                run = self.run_shares(server.address, 2.2)
+                run = self.run_shares(server.address, 2.2, flags=["--upload-format", "push"])
                 requests = server.requests()
                 self.assertGreaterEqual(len(requests), 2)
                 self.assertEqual(len({request["crc"] for request in requests}), len(requests), "sent again")

@@ -29,9 +29,10 @@ class ProbeTest(unittest.TestCase):
         self.addCleanup(receiver.stop)
         return receiver
 
-    def start(self, address, windows=1, stacks=3, interval_ms=0, finish_ms=5000, age_s=10, queue_bytes=16 << 20, env=None):
-        arguments = (address, windows, stacks, interval_ms, finish_ms, age_s, queue_bytes)
-        popen = subprocess.Popen([PROBE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    def start(self, *addresses, env=None, **options):
+        """`options`: as upload_probe takes them."""
+        arguments = [f"{name}={value}" for name, value in options.items()]
+        popen = subprocess.Popen([PROBE, *arguments, *addresses], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                  env=os.environ | (env or {}))
         self.addCleanup(popen.kill)
         return popen
@@ -41,9 +42,9 @@ class ProbeTest(unittest.TestCase):
         self.assertEqual(popen.returncode, 0, self.stderr)
         return json.loads(out)
 
-    def push(self, address, **options):
+    def push(self, *addresses, **options):
         """The counters of a whole run."""
-        return self.finish(self.start(address, **options))
+        return self.finish(self.start(*addresses, **options))
 
 
 class Push(ProbeTest):
@@ -160,9 +161,9 @@ class Faults(ProbeTest):
     def test_writing_does_not_wait_for_the_server(self):
         receiver = self.receiver(fault="hang")
         started = time.monotonic()
-        counters = self.push(receiver.address, windows=50, finish_ms=100)
+        counters = self.push(receiver.address, windows=50, interval_ms=20, finish_ms=100)
         self.assertLess(time.monotonic() - started, 8)
-        self.assertEqual(counters["windows_lost"], 50)
+        self.assertEqual((counters["windows_lost"], counters["windows_unknown"]), (49, 1))
 
     def test_a_server_that_comes_back(self):
         receiver = self.receiver(fault="503")
@@ -182,19 +183,19 @@ class Faults(ProbeTest):
         self.assertEqual((counters["windows_sent"], counters["windows_lost"]), (3, 0))
         self.assertEqual(len(receiver.profiles()), 3)
 
-    def test_a_full_queue_keeps_the_newest(self):
+    def test_a_full_queue_merges_what_was_never_sent(self):
         receiver = self.receiver(fault="503")
-        popen = self.start(receiver.address, windows=20, interval_ms=50, finish_ms=40_000, queue_bytes=2000)
-        first = receiver.wait_for(lambda requests: requests, "a request")[0]["at_ns"] - 10_000_000_000  # windows are 10 s old
-        time.sleep(2)
+        popen = self.start(receiver.address, windows=40, interval_ms=20, finish_ms=40_000, queue_bytes=3000)
+        receiver.wait_for(lambda requests: requests, "a request")
+        time.sleep(1.5)
         receiver.set_fault()
         counters = self.finish(popen)
-        self.assertEqual(counters["windows_sent"] + counters["windows_lost"], 20)
-        self.assertGreater(counters["windows_lost"], 10)
-        times = [profile["time_ns"] for profile in receiver.profiles()]
-        self.assertEqual(len(times), counters["windows_sent"])
-        self.assertGreater(len(times), 1)
-        self.assertGreater(max(times) - first, 800_000_000)  # the last of them, written 950 ms after the first
+        self.assertEqual((counters["samples_sent"], counters["samples_lost"]), (40 * 30, 0))
+        self.assertGreater(counters["windows_merged"], 10)
+        profiles = receiver.profiles()
+        self.assertEqual(sum(profile["samples"] for profile in profiles), 40 * 30)
+        self.assertEqual(sum(profile["functions"]["work_1"]["samples"] for profile in profiles), 40 * 10)
+        self.assertFalse(any(profile["duplicate"] for profile in profiles))
 
     def test_nothing_older_than_an_hour_is_sent(self):
         receiver = self.receiver()
@@ -231,7 +232,8 @@ class End(ProbeTest):
             with self.subTest(kind):
                 receiver = self.receiver(fault=kind)
                 counters = self.push(receiver.address, windows=3, interval_ms=200, finish_ms=700)
-                self.assertEqual(counters["windows_lost"], 3)
+                self.assertEqual(counters["windows_lost"] + counters["windows_unknown"], 3)
+                self.assertEqual(counters["windows_unknown"], 1)
                 self.assert_in_time(counters, 0.7)
 
     def test_server_that_takes_no_connection(self):

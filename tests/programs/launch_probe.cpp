@@ -96,7 +96,8 @@ int main(int argc, char** argv) {
     agent::RunLaunched({arguments.begin() + 1, arguments.end()}, std::nullopt, RunSampler);
   }
   if (arguments.size() == 2 && arguments[0] == "connect") {
-    agent::RunConnected(agent::Pid{std::atoi(arguments[1].c_str())}, RunSampler);
+    agent::RunConnected(agent::Pid{std::atoi(arguments[1].c_str())}, agent::ConnectOptions{},
+                        RunSampler);
   }
   std::fputs("usage: launch_probe exec PROGRAM [ARGS...] | connect PID\n", stderr);
   return 2;

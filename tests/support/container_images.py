@@ -39,19 +39,24 @@ ENTRYPOINT ["/usr/bin/agent", "exec", "/usr/bin/python3.11", "/srv/service.py"]
 
 def native(name):
     """`static`: a static C++ program in an empty image; `musl_static`, `musl_dynamic`: a C program on musl."""
-    command = {"static": ["g++", "-x", "c++", "-static"], "musl_static": ["musl-gcc", "-static"],
-               "musl_dynamic": ["musl-gcc"]}[name]
-    if not shutil.which(command[0]):
-        raise unittest.SkipTest(f"no {command[0]} (Debian: musl-tools)")
     with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
-        binary = pathlib.Path(folder) / "service"
-        subprocess.run([*command, "-O1", "-o", binary, PROGRAMS / "service.c"], check=True)
-        files, libc = [binary], ""
+        files, libc = [compiled(name, folder)], ""
         if name == "musl_dynamic":
             files.append(("/usr/lib/x86_64-linux-musl/libc.so", "ld-musl-x86_64.so.1"))
             libc = "COPY ld-musl-x86_64.so.1 /lib/\n"
         recipe = f'FROM scratch\n{_agent()}{libc}COPY service /srv/\nENTRYPOINT ["/usr/bin/agent", "exec", "/srv/service"]\n'
         return podman.build(f"service-{name.replace('_', '-')}", recipe, files)
+
+
+def compiled(name, folder):
+    """service.c as a program in that folder."""
+    command = {"static": ["g++", "-x", "c++", "-static"], "musl_static": ["musl-gcc", "-static"],
+               "musl_dynamic": ["musl-gcc"]}[name]
+    if not shutil.which(command[0]):
+        raise unittest.SkipTest(f"no {command[0]} (Debian: musl-tools)")
+    binary = pathlib.Path(folder) / "service"
+    subprocess.run([*command, "-O1", "-o", binary, PROGRAMS / "service.c"], check=True)
+    return binary
 
 
 def dotnet_self_contained():

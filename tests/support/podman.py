@@ -157,10 +157,7 @@ class Container:
         self.remove()
 
     def remove(self):
-        # Where podman's own clean-up after the end is still under way, its mounts are busy.
-        end = time.monotonic() + DEADLINE
-        while podman("rm", "-f", "-t", "0", self.id, check=time.monotonic() > end).returncode != 0:
-            time.sleep(0.1)
+        _remove("rm", "-f", "-t", "0", self.id)
 
     def inspect(self, what):
         return podman("inspect", "-f", "{{" + what + "}}", self.id).stdout.strip()
@@ -195,6 +192,18 @@ class Container:
         """Its exit status after SIGTERM; 137 where it did not end in its grace period."""
         podman("stop", "-t", grace, self.id)
         return int(self.inspect(".State.ExitCode"))
+
+
+def remove_pods():
+    """All that there are."""
+    _remove("pod", "rm", "-f", "-a", "-t", "0")
+
+
+def _remove(*command):
+    # Where podman's own clean-up after a container's end is still under way, it refuses.
+    end = time.monotonic() + DEADLINE
+    while podman(*command, check=time.monotonic() > end).returncode != 0:
+        time.sleep(0.1)
 
 
 def run(image, *command, flags=(), network="host", seconds=DEADLINE):

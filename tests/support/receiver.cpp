@@ -2,18 +2,29 @@
 // A Pyroscope server for tests: takes profiles on the paths of the real one, by its rules, answers
 // as it does, and shows faults on demand.
 //
-// usage: receiver [--host ADDRESS] [--port N] [--tls-cert FILE --tls-key FILE]
-//                 [--fault KIND [--fault-count N]]
+// usage: receiver [--host ADDRESS] [--port N] [--unix PATH] [--tls-cert FILE --tls-key FILE]
+//                 [--client-ca FILE] [--formats push,pprof,folded,otlp] [--fault KIND]
+//                 [--fault-count N]
 //
-// Prints "listening PORT". KIND: refuse (the connection is reset), hang (no answer), cut (half an
-// answer), lost (the profile is taken, the answer is lost), drip (an answer that never ends),
-// slow:MS (an answer after MS milliseconds), redirect, page (a web page, with status 200), or a
-// status such as 429 or 500. --fault-count: for the first N requests only (default: for all).
+// Prints "listening PORT". --client-ca: clients must show a certificate of it. --formats: others
+// get a 404. KIND, of which those with * take the profile all the same:
+//   refuse            the connection is reset
+//   hang              no answer
+//   drip              an answer that never ends
+//   cut:N             an answer that is cut after N bytes
+//   lost *            the connection is reset instead of an answer
+//   taken-cut:N *     as cut
+//   slow:MS *         an answer after MS milliseconds
+//   slow-body:MS *    one whose body takes MS milliseconds
+//   redirect:STATUS   to elsewhere
+//   page              a web page, with status 200
+//   STATUS:RETRY      such as 429:7 or 500, with what Retry-After says
+// --fault-count: for the first N requests only (default: for all).
 //
 // GET /test/received: every push request as a JSON array. POST /test/fault?kind=KIND&count=N: from
 // now on; no kind: none.
-#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -25,8 +36,8 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 
+#include "tests/support/receiver_faults.h"
 #include "tests/support/receiver_rules.h"
 #include "tests/support/receiver_state.h"
 
@@ -47,97 +58,6 @@ std::int64_t UnixNanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
 }
 
-std::string CodeOf(int status) {
-  switch (status) {
-    case 401:
-      return "unauthenticated";
-    case 403:
-      return "permission_denied";
-    case 404:
-      return "unimplemented";
-    case 429:
-      return "resource_exhausted";
-    case 500:
-      return "internal";
-    case 503:
-      return "unavailable";
-    case 504:
-      return "deadline_exceeded";
-    default:
-      return "invalid_argument";
-  }
-}
-
-void AnswerError(int status, const std::string& code, const std::string& message,
-                 httplib::Response& response) {
-  response.status = status;
-  response.set_content(json{{"code", code}, {"message", message}}.dump(), "application/json");
-}
-
-// httplib does not tell which socket a request came by: it is the one whose peer has this port.
-void ResetConnection(int port) {
-  for (int fd = 3; fd < 1024; ++fd) {
-    sockaddr_storage peer{};
-    socklen_t size = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
-    const auto* in4 = reinterpret_cast<const sockaddr_in*>(&peer);
-    const auto* in6 = reinterpret_cast<const sockaddr_in6*>(&peer);
-    if (ntohs(peer.ss_family == AF_INET6 ? in6->sin6_port : in4->sin_port) != port) continue;
-    const linger at_once{1, 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    ::shutdown(fd, SHUT_RDWR);
-  }
-}
-
-void Drip(httplib::Response& response) {
-  response.set_chunked_content_provider(
-      "application/proto", [](std::size_t, httplib::DataSink& sink) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(200));
-        return sink.write("x", 1);
-      });
-}
-
-void Cut(httplib::Response& response) {
-  response.set_content_provider(1000, "application/proto",
-                                [](std::size_t, std::size_t, httplib::DataSink& sink) {
-                                  sink.write("half", 4);
-                                  return false;
-                                });
-}
-
-bool IsSlow(const std::string& fault) { return fault == "slow" || fault.starts_with("slow:"); }
-
-// True if the request has got its answer.
-bool ShowFault(const std::string& fault, State& state, const httplib::Request& request,
-               httplib::Response& response) {
-  if (fault.empty() || fault == "lost") return false;
-  if (IsSlow(fault)) {
-    const int ms = fault == "slow" ? 2000 : std::atoi(fault.c_str() + 5);
-    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
-    return false;
-  }
-  if (fault == "refuse") {
-    ResetConnection(request.remote_port);
-  } else if (fault == "hang") {
-    state.Hang();
-    ResetConnection(request.remote_port);
-  } else if (fault == "cut") {
-    Cut(response);
-  } else if (fault == "drip") {
-    Drip(response);
-  } else if (fault == "redirect") {
-    response.status = 302;
-    response.set_header("Location", "http://elsewhere.invalid/");
-  } else if (fault == "page") {
-    response.set_content("<html>Welcome</html>", "text/html");
-  } else {
-    const int status = std::atoi(fault.c_str());
-    if (status == 429) response.set_header("Retry-After", "1");
-    AnswerError(status, CodeOf(status), "this is the test fault " + fault, response);
-  }
-  return true;
-}
-
 json Describe(const httplib::Request& request, const std::string& fault) {
   const auto* body = reinterpret_cast<const Bytef*>(request.body.data());
   return {{"path", request.path},
@@ -147,6 +67,11 @@ json Describe(const httplib::Request& request, const std::string& fault) {
           {"content_type", request.get_header_value("Content-Type")},
           {"content_encoding", request.get_header_value("Content-Encoding")},
           {"authorization", request.get_header_value("Authorization")},
+          {"tenant", request.get_header_value("X-Scope-OrgID")},
+          {"x_probe", request.get_header_value("X-Probe")},
+          {"host", request.get_header_value("Host")},
+          {"connection", request.remote_port},
+          {"target", request.target},
           {"at_ns", UnixNanoseconds()}};
 }
 
@@ -179,32 +104,65 @@ Verdict Ingest(const httplib::Request& request) {
   }
   const int rate = std::atoi(request.get_param_value("sampleRate").c_str());
   return receiver::JudgeIngestFolded(name, request.body,
-                                     std::atoll(request.get_param_value("from").c_str()),
+                                     receiver::IngestTime(request.get_param_value("from")),
                                      rate > 0 ? rate : 100);
 }
 
-void Serve(httplib::Server& server, State& state) {
-  const auto handle = [&state](Verdict (*judge)(const httplib::Request&), const char* type) {
-    return [&state, judge, type](const httplib::Request& request, httplib::Response& response) {
+Verdict Otlp(const httplib::Request& request) {
+  const std::string type = request.get_header_value("Content-Type");
+  if (type != "application/x-protobuf" && type != "application/protobuf") {
+    return {.status = 415, .code = "", .message = "Content-Type", .profiles = {}};
+  }
+  return receiver::JudgeOtlp(request.body);
+}
+
+std::string FormatOf(const httplib::Request& request) {
+  if (request.path.ends_with("/Push")) return "push";
+  if (request.path.ends_with("/profiles")) return "otlp";
+  return request.is_multipart_form_data() ? "pprof" : "folded";
+}
+
+void Serve(httplib::Server& server, State& state, const std::string& formats) {
+  const auto handle = [&state, formats](Verdict (*judge)(const httplib::Request&),
+                                        const char* type) {
+    return [&state, formats, judge, type](const httplib::Request& request,
+                                          httplib::Response& response) {
       const std::string fault = state.TakeFault();
-      const bool goes_on = fault.empty() || fault == "lost" || fault.starts_with("slow:");
-      if (!goes_on) state.Record(Describe(request, fault));
-      if (ShowFault(fault, state, request, response)) return;
+      json description = Describe(request, fault);
+      description["format"] = FormatOf(request);
+      if (!receiver::TakesProfile(fault)) state.Record(description);
+      if (receiver::ShowFault(fault, state, request, response)) return;
+      if (!formats.empty() && formats.find(FormatOf(request)) == std::string::npos) {
+        state.Record(description);
+        response.status = 404;
+        response.set_content("404 page not found\n", "text/plain");
+        return;
+      }
       const Verdict verdict = judge(request);
-      state.Record(Describe(request, fault), verdict);
-      if (fault == "lost") ResetConnection(request.remote_port);
+      state.Record(std::move(description), verdict);
       if (verdict.status != 200) {
-        AnswerError(verdict.status, verdict.code, verdict.message, response);
+        receiver::AnswerError(verdict.status, verdict.code, verdict.message, response);
       } else {
         response.set_content("", type);
       }
+      receiver::AfterJudging(fault, request, response);
     };
   };
   // A path prefix, as behind a proxy, is taken too.
   server.Post(R"((/prefix)?/push\.v1\.PusherService/Push)", handle(Push, "application/proto"));
   server.Post(R"((/prefix)?(/pyroscope)?/ingest)", handle(Ingest, "text/plain"));
+  server.Post(R"((/prefix)?/v1development/profiles)", handle(Otlp, "application/x-protobuf"));
   server.Get(R"((/prefix)?(/push\.v1\.PusherService/Push|(/pyroscope)?/ingest))",
              [](const httplib::Request&, httplib::Response& response) { response.status = 405; });
+  if (formats.find("noquery") == std::string::npos) {
+    server.Post(R"((/prefix)?/querier\.v1\.QuerierService/(\w+))",
+                [&state](const httplib::Request& request, httplib::Response& response) {
+                  const json question = json::parse(request.body, nullptr, false);
+                  const json answer = state.Query(request.matches[2], question);
+                  response.status = answer.is_null() ? 404 : 200;
+                  response.set_content(answer.dump(), "application/json");
+                });
+  }
   server.Get("/test/received", [&state](const httplib::Request&, httplib::Response& response) {
     response.set_content(state.Received(), "application/json");
   });
@@ -225,10 +183,18 @@ int Main(std::map<std::string, std::string> options) {
   if (options["--tls-cert"].empty()) {
     server = std::make_unique<httplib::Server>();
   } else {
+    const std::string ca = options["--client-ca"];
     server = std::make_unique<httplib::SSLServer>(options["--tls-cert"].c_str(),
-                                                  options["--tls-key"].c_str());
+                                                  options["--tls-key"].c_str(),
+                                                  ca.empty() ? nullptr : ca.c_str());
   }
-  Serve(*server, state);
+  Serve(*server, state, options["--formats"]);
+  if (const std::string path = options["--unix"]; !path.empty()) {
+    server->set_address_family(AF_UNIX);
+    fmt::print("listening 0\n");
+    std::fflush(stdout);
+    return server->listen(path, 80) ? 0 : 1;
+  }
   const std::string host = options["--host"].empty() ? "127.0.0.1" : options["--host"];
   int port = std::atoi(options["--port"].c_str());
   if (port == 0) {

@@ -2,6 +2,7 @@
 """The test receiver as an object: starts it, switches its faults, says what it got."""
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -21,7 +22,8 @@ class Receiver:
     Requests are dicts as receiver_state.cpp writes them; profiles are those of all requests in the order of arrival.
     """
 
-    def __init__(self, port=0, certificate=None, key=None, fault=None, count=None, host="127.0.0.1"):
+    def __init__(self, port=0, certificate=None, key=None, fault=None, count=None, host="127.0.0.1", client_ca=None,
+                 formats=None, unix=None):
         self.tls = certificate is not None
         command = [str(PROGRAM), "--host", host, "--port", str(port)]
         if self.tls:
@@ -30,12 +32,19 @@ class Receiver:
             command += ["--fault", fault]
         if count is not None:
             command += ["--fault-count", str(count)]
+        for name, value in (("--client-ca", client_ca), ("--formats", formats), ("--unix", unix)):
+            if value is not None:
+                command += [name, str(value)]
+        self.unix = unix
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("listening "):
             self.stop()
             raise RuntimeError(f"{PROGRAM} does not listen: {line!r}")
         self.port = int(line.split()[1])
+        if unix is not None:
+            self.address = f"unix://{unix}"
+            return
         shown = f"[{host}]" if ":" in host else host
         self.address = f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
 
@@ -52,6 +61,8 @@ class Receiver:
 
     def call(self, path, body=None, headers=None, method=None):
         """(status, headers, body) of one request, whatever the status."""
+        if self.unix is not None:
+            return _call_unix(self.unix, path, body, method)
         request = urllib.request.Request(self.address + path, data=body, headers=headers or {}, method=method)
         context = ssl._create_unverified_context() if self.tls else None
         opener = urllib.request.build_opener(
@@ -86,6 +97,20 @@ class Receiver:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds} s: {what}")
             time.sleep(0.01)
+
+
+def _call_unix(socket_path, path, body, method):
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    # "listening" is said before the socket is there.
+    end = time.monotonic() + 20
+    while connection.sock.connect_ex(str(socket_path)) != 0:
+        if time.monotonic() > end:
+            raise RuntimeError(f"nobody listens at {socket_path}")
+        time.sleep(0.01)
+    connection.request(method or "GET", path, body)
+    with connection.sock, connection.getresponse() as answer:
+        return answer.status, answer.headers, answer.read()
 
 
 class _AsItIs(urllib.request.HTTPErrorProcessor):

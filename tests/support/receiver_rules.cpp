@@ -204,6 +204,14 @@ Verdict JudgeIngestPprof(std::string_view name, std::string_view pprof, std::int
   return verdict;
 }
 
+std::int64_t IngestTime(const std::string& text) {
+  std::int64_t time = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), time);
+  if (error != std::errc() || stop != text.data() + text.size()) return 0;
+  for (std::size_t digits = text.size(); digits < 19; ++digits) time *= 10;
+  return time;
+}
+
 Verdict JudgeIngestFolded(std::string_view name, std::string_view body, std::int64_t from,
                           std::int64_t sample_rate) {
   const std::string_view app = name.substr(0, name.find('{'));
@@ -217,7 +225,7 @@ Verdict JudgeIngestFolded(std::string_view name, std::string_view body, std::int
   auto labels = ParseName(bare);
   if (!labels) return Invalid(labels.error());
   PprofSummary summary;
-  summary.time_ns = from * kSecond;
+  summary.time_ns = from;
   while (!body.empty()) {
     const std::string_view line = body.substr(0, body.find('\n'));
     body.remove_prefix(std::min(line.size() + 1, body.size()));

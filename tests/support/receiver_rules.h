@@ -38,8 +38,15 @@ struct Verdict {
 [[nodiscard]] Verdict JudgeIngestPprof(std::string_view name, std::string_view pprof,
                                        std::int64_t now);
 
-/// /ingest with collapsed stacks. `from` as in the query, whole seconds.
+/// A time of /ingest's query in nanoseconds: its length says the unit (10 digits: s, 13: ms, 16:
+/// us, 19: ns).
+[[nodiscard]] std::int64_t IngestTime(const std::string& text);
+
+/// /ingest with collapsed stacks. `from` in nanoseconds.
 [[nodiscard]] Verdict JudgeIngestFolded(std::string_view name, std::string_view body,
                                         std::int64_t from, std::int64_t sample_rate);
+
+/// An ExportProfilesServiceRequest, unpacked. A profile for each sample type.
+[[nodiscard]] Verdict JudgeOtlp(std::string_view body);
 
 }  // namespace receiver

@@ -75,6 +75,52 @@ void State::Record(json request, const Verdict& verdict) {
   received_.push_back(std::move(request));
 }
 
+namespace {
+
+// {name="value"}
+bool Selects(const std::string& selector, const json& labels) {
+  for (const auto& [name, value] : labels.items()) {
+    if (selector == "{" + name + "=" + value.dump() + "}") return true;
+  }
+  return false;
+}
+
+json LabelPairs(const json& labels) {
+  json pairs = json::array();
+  for (const auto& [name, value] : labels.items()) {
+    pairs.push_back({{"name", name}, {"value", value}});
+  }
+  return {{"labels", pairs}};
+}
+
+}  // namespace
+
+json State::Query(const std::string& method, const json& question) const {
+  const bool is_series = method == "Series";
+  if (!is_series && method != "SelectMergeStacktraces") return nullptr;
+  const std::string selector = is_series ? question.at("matchers").at(0).get<std::string>()
+                                         : question.at("labelSelector").get<std::string>();
+  json sets = json::array();
+  json names = json::array({"total"});
+  std::int64_t total = 0;
+  const std::lock_guard lock(mutex_);
+  for (const json& request : received_) {
+    for (const json& profile : request.value("profiles", json::array())) {
+      const std::int64_t ms = profile["time_ns"].get<std::int64_t>() / 1'000'000;
+      if (profile["duplicate"] == true || !Selects(selector, profile["labels"]) ||
+          ms < question.at("start").get<std::int64_t>() ||
+          ms > question.at("end").get<std::int64_t>()) {
+        continue;
+      }
+      sets.push_back(LabelPairs(profile["labels"]));
+      total += profile["cpu_ns"].get<std::int64_t>();
+      for (const auto& [name, values] : profile["functions"].items()) names.push_back(name);
+    }
+  }
+  if (is_series) return {{"labelsSet", sets}};
+  return {{"flamegraph", {{"names", names}, {"total", std::to_string(total)}}}};
+}
+
 std::string State::Received() const {
   const std::lock_guard lock(mutex_);
   return received_.dump();

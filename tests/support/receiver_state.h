@@ -27,6 +27,11 @@ class State {
   void Record(nlohmann::json request, const Verdict& verdict);
   [[nodiscard]] std::string Received() const;
 
+  /// What querier.v1 answers (api/querier/v1/querier.proto): SelectMergeStacktraces and Series, by
+  /// a selector of one label, over the profiles in memory. Null: there is no such method.
+  [[nodiscard]] nlohmann::json Query(const std::string& method,
+                                     const nlohmann::json& question) const;
+
  private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;

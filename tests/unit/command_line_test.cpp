@@ -165,7 +165,7 @@ TEST_CASE("every flag of the old agent is taken") {
   };
   CHECK(WithoutEffect(Command::kExec, line->given, get) ==
         std::vector<std::string_view>{"rbspy-blocking", "php-spy-args", "no-root-drop",
-                                      "upstream-threads", "upstream-request-timeout"});
+                                      "upstream-threads"});
   CHECK(WithoutEffect(Command::kConnect, {}, get) ==
         std::vector<std::string_view>{"PYROSCOPE_PHP_SPY_ARGS"});
 }

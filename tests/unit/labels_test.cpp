@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "uploader/labels.h"
 
+#include <stdlib.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <string>
 
 #include "tests/support/catch.h"
@@ -91,8 +96,8 @@ TEST_CASE("An application name that cannot be one is refused") {
 }
 
 TEST_CASE("Labels: the application's name, the host, then tags, which win") {
-  const Labels labels =
-      MakeLabels("shop{region=eu,zone=a}", {{"zone", "b"}, {"color", "red"}}, "host-1");
+  const Labels labels = MakeLabels("shop{region=eu,zone=a}", {{"zone", "b"}, {"color", "red"}},
+                                   Labels{{"hostname", "host-1"}});
   CHECK(labels == Labels{{"color", "red"},
                          {"hostname", "host-1"},
                          {"region", "eu"},
@@ -101,29 +106,31 @@ TEST_CASE("Labels: the application's name, the host, then tags, which win") {
 }
 
 TEST_CASE("Labels: tags may name the service and the host") {
-  const Labels labels =
-      MakeLabels("shop", {{"service_name", "other"}, {"hostname", "mine"}}, "host-1");
+  const Labels labels = MakeLabels("shop", {{"service_name", "other"}, {"hostname", "mine"}},
+                                   Labels{{"hostname", "host-1"}});
   CHECK(labels == Labels{{"hostname", "mine"}, {"service_name", "other"}});
-  CHECK(ValueOf(MakeLabels("shop{hostname=own}", {}, "host-1"), "hostname") == "own");
+  CHECK(ValueOf(MakeLabels("shop{hostname=own}", {}, Labels{{"hostname", "host-1"}}), "hostname") ==
+        "own");
 }
 
 TEST_CASE("Labels: keys are unique, the last tag counts") {
-  const Labels labels = MakeLabels("shop", {{"a", "1"}, {"a", "2"}}, "");
+  const Labels labels = MakeLabels("shop", {{"a", "1"}, {"a", "2"}}, {});
   CHECK(labels == Labels{{"a", "2"}, {"service_name", "shop"}});
 }
 
 TEST_CASE("Labels: a name that was not checked still makes labels that a server takes") {
-  CHECK(ValueOf(MakeLabels("a program's name", {}, ""), "service_name") == "a program's name");
-  CHECK(ValueOf(MakeLabels("a\xff", {}, ""), "service_name") == "a\xEF\xBF\xBD");
+  CHECK(ValueOf(MakeLabels("a program's name", {}, {}), "service_name") == "a program's name");
+  CHECK(ValueOf(MakeLabels("a\xff", {}, {}), "service_name") == "a\xEF\xBF\xBD");
   const std::string bad(5000, '\xff');
-  CHECK(ValueOf(MakeLabels(bad, {}, bad), "service_name").size() <= 2048);
-  CHECK(ValueOf(MakeLabels(bad, {}, bad), "hostname").size() <= 2048);
+  CHECK(ValueOf(MakeLabels(bad, {}, {}), "service_name").size() <= 2048);
+  const Labels place = FindPlace([&](const char*) { return bad.c_str(); });
+  for (const auto& [key, value] : place) CHECK(value.size() <= 2048);
 }
 
 TEST_CASE("Labels: no more than a server takes, __name__ included") {
   Labels tags;
   for (int i = 0; i < 50; ++i) tags.emplace_back("tag" + std::to_string(i), "x");
-  const Labels labels = MakeLabels("shop", tags, "host-1");
+  const Labels labels = MakeLabels("shop", tags, Labels{{"hostname", "host-1"}});
   CHECK(labels.size() == 29);
   CHECK(ValueOf(labels, "service_name") == "shop");
   CHECK(ValueOf(labels, "hostname") == "host-1");
@@ -132,11 +139,77 @@ TEST_CASE("Labels: no more than a server takes, __name__ included") {
 
   std::string many = "shop{";
   for (int i = 0; i < 50; ++i) many += "own" + std::to_string(i) + "=x,";
-  const Labels own = MakeLabels(many + "}", {{"region", "eu"}}, "host-1");
+  const Labels own = MakeLabels(many + "}", {{"region", "eu"}}, Labels{{"hostname", "host-1"}});
   CHECK(own.size() == 29);
   CHECK(ValueOf(own, "hostname") == "host-1");
 }
 
-TEST_CASE("Labels: the host has a name") {
-  CHECK(!ValueOf(MakeLabels("shop", {}), "hostname").empty());
+namespace {
+
+// A file system and an environment that are made up.
+struct Machine {
+  std::map<std::string, std::string> variables;
+  std::string root;
+
+  Machine() {
+    std::string name = "/tmp/agent-labels-XXXXXX";
+    root = ::mkdtemp(name.data());
+  }
+  ~Machine() { std::filesystem::remove_all(root); }
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  void Write(const std::string& path, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(root + path).parent_path());
+    std::ofstream(root + path) << text;
+  }
+  Labels Place() const {
+    return FindPlace(
+        [this](const char* name) -> const char* {
+          const auto found = variables.find(name);
+          return found == variables.end() ? nullptr : found->second.c_str();
+        },
+        root);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Labels: outside of a pod the host tells replicas apart") {
+  const Machine machine;
+  const Labels place = machine.Place();
+  REQUIRE(place.size() == 1);
+  CHECK(place[0].first == "hostname");
+  CHECK(!place[0].second.empty());
+}
+
+TEST_CASE("Labels: a pod by the names that the downward API gives it") {
+  Machine machine;
+  machine.variables = {{"POD_NAME", "shop-1"},
+                       {"POD_NAMESPACE", "web"},
+                       {"NODE_NAME", "n7"},
+                       {"CONTAINER_NAME", "main"}};
+  CHECK(machine.Place() ==
+        Labels{{"pod", "shop-1"}, {"namespace", "web"}, {"node", "n7"}, {"container", "main"}});
+}
+
+TEST_CASE("Labels: a pod that nobody has described, by its service account and cgroup") {
+  Machine machine;
+  machine.Write("/var/run/secrets/kubernetes.io/serviceaccount/namespace", "web");
+  machine.Write("/proc/self/cgroup",
+                "0::/kubepods.slice/pod1/cri-containerd-0123456789abcdef0123456789abcdef01234567"
+                "89abcdef0123456789abcdef.scope\n");
+  const Labels place = machine.Place();
+  CHECK(ValueOf(place, "namespace") == "web");
+  CHECK(ValueOf(place, "container") == "0123456789ab");
+  CHECK(!ValueOf(place, "pod").empty());
+  CHECK(ValueOf(place, "hostname") == "(none)");
+}
+
+TEST_CASE("Labels: lists of labels, with keys made valid") {
+  CHECK(ParseLabelList("a=1, b-c = x=y ,nonsense,,9=z,__meta=no,", false) ==
+        Labels{{"a", "1"}, {"b_c", "x=y"}, {"_9", "z"}});
+  CHECK(ParseLabelList("k8s.pod.name=shop%2C1,a=%zz", true) ==
+        Labels{{"k8s_pod_name", "shop,1"}, {"a", "%zz"}});
+  CHECK(MakeServiceName(" my shop{x} ") == "my_shop_x_");
 }

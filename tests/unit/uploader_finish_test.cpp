@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/upload_windows.h"
 #include "uploader/uploader.h"
 
 using namespace agent;
@@ -33,11 +34,12 @@ class FakeTransport final : public Transport {
  public:
   explicit FakeTransport(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
 
-  Reply Post(const std::string& body, Nanoseconds) override {
+  Reply Post(const HttpRequest& request, Nanoseconds) override {
     std::unique_lock lock(wire_->mutex);
-    wire_->bodies.push_back(body);
+    wire_->bodies.push_back(request.body);
     wire_->changed.notify_all();
     wire_->changed.wait(lock, [&] { return !wire_->hang || wire_->cancelled; });
+    if (wire_->cancelled) return NoReply(true);
     if (wire_->bodies.size() <= wire_->replies.size()) {
       return wire_->replies[wire_->bodies.size() - 1];
     }
@@ -75,38 +77,32 @@ struct Fixture {
   }
 };
 
-Reply Status(int status) {
-  Reply reply;
-  reply.status = status;
-  return reply;
-}
-
 }  // namespace
 
 TEST_CASE("Uploader: a failed window goes again as it was, also at the end") {
   Fixture fixture;
-  fixture.wire->replies = {Status(503)};
+  fixture.wire->replies = {StatusReply(503)};
   const auto uploader = fixture.Start();
   uploader->Write(fixture.Window());
-  const UploadCounters counters = uploader->Finish(MonotonicTime::max());
-  CHECK(counters.windows_sent == 1);
-  CHECK(counters.windows_retried == 1);
+  const UploadCounters counters = uploader->Finish(MonotonicTime::max())[0].counters;
+  CHECK(counters.sent.windows == 1);
+  CHECK(counters.retried == 1);
   REQUIRE(fixture.wire->bodies.size() == 2);
   CHECK(fixture.wire->bodies[0] == fixture.wire->bodies[1]);
 }
 
 TEST_CASE("Uploader: Finish does not wait for a try that would come after its deadline") {
   Fixture fixture;
-  Reply busy = Status(429);
+  Reply busy = StatusReply(429);
   busy.retry_after = std::chrono::minutes(10);
   fixture.wire->replies = {busy, busy};  // the latter at the try that Finish causes, if it does
   const auto uploader = fixture.Start();
   uploader->Write(fixture.Window());
   fixture.wire->AwaitRequests(1);
   const MonotonicTime before = SystemClock().Now();
-  const UploadCounters counters = uploader->Finish(before + std::chrono::minutes(5));
+  const UploadCounters counters = uploader->Finish(before + std::chrono::minutes(5))[0].counters;
   CHECK(SystemClock().Now() - before < std::chrono::minutes(1));
-  CHECK(counters.windows_lost == 1);
+  CHECK(counters.AllLost().windows == 1);
   CHECK(counters.last_error.starts_with("status 429"));
 }
 
@@ -117,9 +113,9 @@ TEST_CASE("Uploader: a request that hangs is cancelled at the deadline") {
   uploader->Write(fixture.Window());
   fixture.wire->AwaitRequests(1);
   uploader->Write(fixture.Window());
-  const UploadCounters counters = uploader->Finish(SystemClock().Now());
+  const UploadCounters counters = uploader->Finish(SystemClock().Now())[0].counters;
   CHECK(fixture.wire->cancelled);
-  CHECK(counters.windows_sent == 0);
-  CHECK(counters.windows_lost == 2);
-  CHECK(counters.samples_lost == 10);
+  CHECK(counters.sent.windows == 0);
+  CHECK(counters.unknown.windows == 1);
+  CHECK(counters.AllLost() == Tally{.windows = 1, .samples = 5});
 }

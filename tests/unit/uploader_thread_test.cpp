@@ -68,11 +68,11 @@ Profile MakeWindow(FunctionTable& functions, std::uint32_t stacks) {
 class FakeTransport final : public Transport {
  public:
   explicit FakeTransport(std::function<Reply(int)> answer) : answer_(std::move(answer)) {}
-  Reply Post(const std::string& body, Nanoseconds) override {
+  Reply Post(const HttpRequest& request, Nanoseconds) override {
     int number = 0;
     {
       const std::lock_guard lock(mutex);
-      bodies.push_back(body);
+      bodies.push_back(request.body);
       number = static_cast<int>(bodies.size());
     }
     return answer_(number);
@@ -93,6 +93,12 @@ Reply Status(int status) {
   return reply;
 }
 
+UploadOptions OptionsOf(Labels labels) {
+  UploadOptions options;
+  options.labels = std::move(labels);
+  return options;
+}
+
 const MonotonicTime kNever = MonotonicTime::max();
 
 }  // namespace
@@ -101,16 +107,15 @@ TEST_CASE("Upload thread: what is written is sent, gzipped, before Finish return
   FunctionTable functions;
   auto owned = std::make_unique<FakeTransport>([](int) { return Status(200); });
   FakeTransport& transport = *owned;
-  const auto uploader =
-      Uploader::Start({.server_address = "", .labels = {{"service_name", "s"}}}, std::move(owned));
+  const auto uploader = Uploader::Start(OptionsOf({{"service_name", "s"}}), std::move(owned));
   uploader->Write(Profile(SystemClock().WallNow(), Nanoseconds(0)));  // nothing to tell
   const Profile now = MakeWindow(functions, 3);
   uploader->Write(now);
   uploader->Write(now);
-  const UploadCounters counters = uploader->Finish(kNever);
-  CHECK(counters.windows_sent == 2);
-  CHECK(counters.samples_sent == 12);
-  CHECK(counters.windows_lost == 0);
+  const UploadCounters counters = uploader->Finish(kNever)[0].counters;
+  CHECK(counters.sent.windows == 2);
+  CHECK(counters.sent.samples == 12);
+  CHECK(counters.AllLost().windows == 0);
   CHECK(counters.last_error.empty());
   REQUIRE(transport.bodies.size() == 2);
   const std::string first = Gunzip(transport.bodies[0]);
@@ -118,7 +123,7 @@ TEST_CASE("Upload thread: what is written is sent, gzipped, before Finish return
   CHECK(Fields(Fields(sample, 1).at(0), 2).size() == 3);
   CHECK(transport.bodies[0] != transport.bodies[1]);  // another id
   uploader->Write(now);                               // too late, and harmless
-  CHECK(uploader->Finish(kNever).windows_sent == 2);
+  CHECK(uploader->Finish(kNever)[0].counters.sent.windows == 2);
 }
 
 TEST_CASE("Upload thread: a request that does not return is left behind at the deadline") {
@@ -133,15 +138,15 @@ TEST_CASE("Upload thread: a request that does not return is left behind at the d
     return Status(200);
   });
   auto cancelled = owned->cancelled.get_future();
-  auto uploader = Uploader::Start({.server_address = "", .labels = {}}, std::move(owned));
+  auto uploader = Uploader::Start(OptionsOf({}), std::move(owned));
   const Profile now = MakeWindow(functions, 3);
   uploader->Write(now);
   began.get_future().wait();
   uploader->Write(now);
-  const UploadCounters counters = uploader->Finish(SystemClock().Now());
-  CHECK(counters.windows_sent == 0);
-  CHECK(counters.windows_lost == 2);
-  CHECK(counters.samples_lost == 12);
+  const UploadCounters counters = uploader->Finish(SystemClock().Now())[0].counters;
+  CHECK(counters.sent.windows == 0);
+  CHECK(counters.unknown == Tally{.windows = 1, .samples = 6});  // the server may have it
+  CHECK(counters.AllLost() == Tally{.windows = 1, .samples = 6});
   CHECK_FALSE(counters.last_error.empty());
   cancelled.wait();
   uploader.reset();
@@ -152,9 +157,11 @@ TEST_CASE("Upload thread: a request that does not return is left behind at the d
 TEST_CASE("Upload thread: an invalid address loses windows, not the program") {
   FunctionTable functions;
   SetLogLevel(LogLevel::kNone);
-  const auto uploader = Uploader::Start({.server_address = "nonsense", .labels = {}});
+  UploadOptions options = OptionsOf({});
+  options.servers = {"nonsense"};
+  const auto uploader = Uploader::Start(options);
   const Profile now = MakeWindow(functions, 1);
   uploader->Write(now);
-  CHECK(uploader->Finish(SystemClock().Now()).windows_lost == 1);
+  CHECK(uploader->Finish(SystemClock().Now())[0].counters.AllLost().windows == 1);
   SetLogLevel(LogLevel::kWarn);
 }

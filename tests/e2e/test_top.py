@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`agent top` on a terminal of three sizes and on none; the terminal is as it was afterwards."""
+
+import codecs
+import fcntl
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+import agent_runs
+from agent_runs import AGENT, PROGRAMS
+
+
+class Top(unittest.TestCase):
+    def setUp(self):
+        self.target = subprocess.Popen([agent_runs.any_interpreter(), PROGRAMS / "shares.py", "60"],
+                                       stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.target.communicate)
+        self.addCleanup(self.target.kill)
+        self.assertEqual(self.target.stdout.readline(), "ready\n")
+
+    def start(self, rows, columns):
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = termios.tcgetattr(theirs)
+        agent = subprocess.Popen([AGENT, "top", str(self.target.pid)], stdin=subprocess.DEVNULL, stdout=theirs,
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(agent.communicate)
+        self.addCleanup(agent.kill)
+        self.ours, self.theirs, self.shown = ours, theirs, ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        return agent
+
+    def await_text(self, text):
+        """Everything up to it."""
+        end = time.monotonic() + 20
+        while text not in self.shown:
+            self.assertLess(time.monotonic(), end, f"no {text!r} in {self.shown[-2000:]!r}")
+            if select.select([self.ours], [], [], 1)[0]:
+                self.shown += self.decoder.decode(os.read(self.ours, 65536))
+        seen, _, self.shown = self.shown.partition(text)
+        return seen + text
+
+    def check_left_as_it_was(self, agent, status=0):
+        _, errors = agent.communicate(timeout=20)
+        self.assertEqual((agent.returncode, errors), (status, ""))
+        self.await_text("\x1b[?25h\x1b[?1049l")
+        self.assertEqual(termios.tcgetattr(self.theirs), self.before)
+        self.assertIn("TracerPid:\t0\n", pathlib.Path(f"/proc/{self.target.pid}/status").read_text())
+
+    def test_keys_and_the_end(self):
+        for rows, columns in ((24, 80), (10, 50), (60, 200)):
+            with self.subTest(rows=rows):
+                agent = self.start(rows, columns)
+                screen = self.await_text("tokenize")
+                self.assertTrue(screen.startswith("\x1b[?1049h"))
+                for line in re.split(r"\r+\n|\x1b\[H", screen):
+                    self.assertLessEqual(len(re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", line)), columns, repr(line))
+                os.write(self.ours, b"t")
+                self.await_text("gc %")
+                os.write(self.ours, b"t\r")
+                self.await_text("callers of ")
+                os.write(self.ours, b"q")
+                self.check_left_as_it_was(agent)
+
+    def test_interrupted_and_killed(self):
+        agent = self.start(24, 80)
+        self.await_text("tokenize")
+        agent.send_signal(signal.SIGINT)
+        self.check_left_as_it_was(agent)
+        agent = self.start(24, 80)
+        self.await_text("tokenize")
+        sampler, = map(int, pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split())
+        os.kill(sampler, signal.SIGKILL)
+        agent.send_signal(signal.SIGINT)
+        _, errors = agent.communicate(timeout=20)
+        self.assertIn("was ended by signal 9", errors)
+        self.await_text("\x1b[?25h\x1b[?1049l")
+        self.assertEqual(termios.tcgetattr(self.theirs), self.before)
+
+    def test_no_terminal(self):
+        run = subprocess.run([AGENT, "top", "--duration", "3s", str(self.target.pid)], capture_output=True, text=True,
+                             timeout=30)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertNotIn("\x1b", run.stdout)
+        self.assertGreaterEqual(len(re.findall(r"% CPU, \d+ samples/s", run.stdout)), 3)
+        self.assertRegex(run.stdout, r"% self .* % total  tokenize \(")
+
+    def test_a_reader_that_goes_away_ends_it(self):
+        run = subprocess.run(f"{AGENT} top {self.target.pid} | head -n 2", shell=True, capture_output=True, text=True,
+                             timeout=30)
+        self.assertEqual(len(run.stdout.splitlines()), 2)
+
+    def test_no_such_process(self):
+        run = subprocess.run([AGENT, "top", "999999999"], capture_output=True, text=True, timeout=30)
+        self.assertEqual((run.returncode, run.stdout), (1, ""))
+        self.assertIn("no such process", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
