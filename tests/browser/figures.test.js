@@ -37,7 +37,10 @@ const OWN = ["tokenize", "checksum", "Renderer.draw", "lookup.<locals>.probe"];
 async function expectOwn(page, cpu) {
   await showAllRows(page);
   const rows = (await tableRows(page)).filter(({ name }) => OWN.includes(name));
-  assert.deepEqual(rows.map(({ name }) => name).sort(), [...OWN].sort());
+  // On a machine that gives it little time not each has a sample.
+  const wanted = OWN.filter((name) => name in cpu.functions);
+  assert.ok(wanted.includes("tokenize"));
+  assert.deepEqual(rows.map(({ name }) => name).sort(), wanted.sort());
   for (const { name, cells, exact } of rows) {
     const [self, total] = cpu.functions[name];
     assert.deepEqual(exact, [exactNs(self), exactNs(total)], name);

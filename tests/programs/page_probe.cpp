@@ -156,8 +156,9 @@ void AddRun(Made& made, const std::map<std::string, std::int64_t>& counts) {
 std::string Diff() {
   Made before(std::chrono::seconds(10));
   Made after(std::chrono::seconds(20));
-  AddRun(before, {{"parse", 400}, {"render", 300}, {"old_cache", 200}, {"log", 98}, {"rare", 2}});
-  AddRun(after, {{"parse", 1200}, {"render", 500}, {"new_cache", 100}, {"log", 194}, {"rare", 6}});
+  AddRun(before, {{"parse", 800}, {"render", 600}, {"old_cache", 400}, {"log", 196}, {"rare", 4}});
+  AddRun(after,
+         {{"parse", 2400}, {"render", 1000}, {"new_cache", 200}, {"log", 388}, {"rare", 12}});
   return EncodeDiffPage({before.profile, before.facts}, {after.profile, after.facts},
                         CompareBy::kCount);
 }

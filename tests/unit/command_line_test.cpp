@@ -95,6 +95,13 @@ TEST_CASE("connect takes a pid with and without its flag") {
   CHECK(Fault({"connect", "12", "13"}).find("13") != std::string::npos);
 }
 
+TEST_CASE("flags may stand behind files") {
+  const auto report = ParseCommandLine({"report", "a.pb.gz", "-o", "b.html"});
+  REQUIRE(report);
+  CHECK(report->plain == std::vector<std::string>{"a.pb.gz"});
+  CHECK(report->settings.outputs == std::vector<std::string>{"b.html"});
+}
+
 TEST_CASE("help is asked for, not an error") {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
                                                     {"-h"},
