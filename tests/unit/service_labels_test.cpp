@@ -25,7 +25,8 @@ std::string ServiceOf(const Labels& labels) {
 
 }  // namespace
 
-TEST_CASE("Service labels: the environment's name, else the container's, the pod's, the program's") {
+TEST_CASE(
+    "Service labels: the environment's name, else the container's, the pod's, the program's") {
   const std::string in_pod = "KUBERNETES_SERVICE_HOST=10.0.0.1";
   const auto service = [&](const std::vector<std::string>& words) {
     return ServiceOf(ServiceLabelsOf(Environment(words), "", "/srv/shop server"));
@@ -42,8 +43,10 @@ TEST_CASE("Service labels: the environment's name, else the container's, the pod
 
 TEST_CASE("Service labels: place") {
   const std::string id(64, 'a');
-  CHECK(ServiceLabelsOf(Environment({"POD_NAME=p", "POD_NAMESPACE=n"}), "0::/kubepods/" + id, "/x") ==
-        Labels{{"container", "aaaaaaaaaaaa"}, {"namespace", "n"}, {"pod", "p"}, {"service_name", "p"}});
+  CHECK(
+      ServiceLabelsOf(Environment({"POD_NAME=p", "POD_NAMESPACE=n"}), "0::/kubepods/" + id, "/x") ==
+      Labels{
+          {"container", "aaaaaaaaaaaa"}, {"namespace", "n"}, {"pod", "p"}, {"service_name", "p"}});
 }
 
 TEST_CASE("Service labels: one pointer for equal labels; the user's tags go before") {
