@@ -79,6 +79,7 @@ class ThreadedUploader final : public Uploader {
 
   [[nodiscard]] std::vector<ServerCounters> Counters() const override {
     std::vector<ServerCounters> counters;
+    counters.reserve(servers_.size());
     for (const Server& server : servers_) {
       counters.push_back({.server = server.name, .counters = server.sender->Counters()});
     }
@@ -98,7 +99,7 @@ class ThreadedUploader final : public Uploader {
 
 }  // namespace
 
-std::unique_ptr<Uploader> Uploader::Start(UploadOptions options) {
+std::unique_ptr<Uploader> Uploader::Start(const UploadOptions& options) {
   // All before the first thread is there.
   std::vector<std::pair<std::string, std::unique_ptr<Transport>>> made;
   for (const std::string& server : options.servers) {
@@ -121,7 +122,7 @@ std::unique_ptr<Uploader> Uploader::Start(UploadOptions options) {
   return uploader;
 }
 
-std::unique_ptr<Uploader> Uploader::Start(UploadOptions options,
+std::unique_ptr<Uploader> Uploader::Start(const UploadOptions& options,
                                           std::unique_ptr<Transport> transport) {
   auto uploader = std::make_unique<ThreadedUploader>(options);
   uploader->Add("the server", options, std::move(transport));

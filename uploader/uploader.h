@@ -40,9 +40,9 @@ class Uploader : public ProfileSink {
  public:
   /// Never fails: an address, a spool or a thread that cannot be had is warned of, and windows then
   /// count as lost. Call it while there is one thread only (see MakeHttpTransport).
-  static std::unique_ptr<Uploader> Start(UploadOptions options);
+  static std::unique_ptr<Uploader> Start(const UploadOptions& options);
   /// The same over a transport of the caller's, instead of servers.
-  static std::unique_ptr<Uploader> Start(UploadOptions options,
+  static std::unique_ptr<Uploader> Start(const UploadOptions& options,
                                          std::unique_ptr<Transport> transport);
 
   /// Sends what is queued until `deadline`, then ends the threads; what is left is counted. See

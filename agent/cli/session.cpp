@@ -168,7 +168,7 @@ std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan, const MemoryBou
   options.threads = settings.threads;
   options.spool = settings.spool;
   options.queue_bytes = bounds.queue;
-  return Uploader::Start(std::move(options));
+  return Uploader::Start(options);
 }
 
 // Null when it was not asked for, or the address cannot be had.

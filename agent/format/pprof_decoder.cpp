@@ -150,8 +150,8 @@ RawSample ReadSample(protozero::pbf_reader message) {
 }
 
 std::pair<std::uint64_t, RawMapping> ReadMapping(protozero::pbf_reader message) {
-  std::pair<std::uint64_t, RawMapping> result;
-  auto& [id, mapping] = result;
+  std::uint64_t id = 0;
+  RawMapping mapping;
   ForEachField(message, [&](protozero::pbf_reader& field) {
     switch (field.tag()) {
       case kMappingIdField:
@@ -176,7 +176,7 @@ std::pair<std::uint64_t, RawMapping> ReadMapping(protozero::pbf_reader message) 
         field.skip();
     }
   });
-  return result;
+  return {id, mapping};
 }
 
 RawLine ReadLine(protozero::pbf_reader message) {
@@ -194,8 +194,8 @@ RawLine ReadLine(protozero::pbf_reader message) {
 }
 
 std::pair<std::uint64_t, RawLocation> ReadLocation(protozero::pbf_reader message) {
-  std::pair<std::uint64_t, RawLocation> result;
-  auto& [id, location] = result;
+  std::uint64_t id = 0;
+  RawLocation location;
   ForEachField(message, [&](protozero::pbf_reader& field) {
     switch (field.tag()) {
       case kLocationIdField:
@@ -214,12 +214,12 @@ std::pair<std::uint64_t, RawLocation> ReadLocation(protozero::pbf_reader message
         field.skip();
     }
   });
-  return result;
+  return {id, std::move(location)};
 }
 
 std::pair<std::uint64_t, RawFunction> ReadFunction(protozero::pbf_reader message) {
-  std::pair<std::uint64_t, RawFunction> result;
-  auto& [id, function] = result;
+  std::uint64_t id = 0;
+  RawFunction function;
   std::int64_t system_name = 0;
   ForEachField(message, [&](protozero::pbf_reader& field) {
     switch (field.tag()) {
@@ -243,7 +243,7 @@ std::pair<std::uint64_t, RawFunction> ReadFunction(protozero::pbf_reader message
     }
   });
   if (function.name == 0) function.name = system_name;
-  return result;
+  return {id, function};
 }
 
 // Nanoseconds in a unit of time.

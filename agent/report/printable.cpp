@@ -43,7 +43,7 @@ std::string Fitted(std::string_view name, std::size_t width) {
 }
 
 std::string DescribeFunction(const Function& function) {
-  const std::string name = Fitted(function.name, kMaxName);
+  std::string name = Fitted(function.name, kMaxName);
   if (function.file.empty()) return name;
   return function.start_line == 0 ? fmt::format("{} ({})", name, Fitted(function.file, kMaxFile))
                                   : fmt::format("{} ({}:{})", name, Fitted(function.file, kMaxFile),

@@ -13,7 +13,7 @@
 namespace agent {
 
 struct SummaryStyle {
-  std::string_view prefix = {};  ///< Of lines that are not the table's: "agent: " on stderr.
+  std::string_view prefix;  ///< Of lines that are not the table's: "agent: " on stderr.
   std::size_t max_functions = 5;
   Measure measure = {};  ///< None: the profile's main one.
 };

@@ -37,8 +37,8 @@ Node TreeOf(const Profile& profile, const Measure& measure) {
     root.value += value;
     Node* node = &root;
     const std::span<const Frame> frames = profile.StackFrames(entry.key.stack);
-    for (std::size_t i = frames.size(); i-- > 0 && frames.size() - i <= kMostRows;) {
-      node = &node->callees[frames[i].function->name];
+    for (std::size_t row = 0; row < std::min(frames.size(), kMostRows); ++row) {
+      node = &node->callees[frames[frames.size() - 1 - row].function->name];
       node->value += value;
     }
   }

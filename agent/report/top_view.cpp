@@ -183,8 +183,10 @@ std::string TopView::HeadLine(const Profile& recent) const {
 }
 
 std::vector<std::string> TopView::FunctionLines() const {
+  const std::vector<Row> rows = Rows(Recent());
   std::vector<std::string> lines;
-  for (const Row& row : Rows(Recent())) {
+  lines.reserve(rows.size());
+  for (const Row& row : rows) {
     lines.push_back(fmt::format("{:6.1f} {:6.1f}  {:6.1f} {:6.1f}  {}", row.self_now, row.total_now,
                                 row.self_all, row.total_all, Place(*row.function)));
   }
@@ -209,6 +211,7 @@ std::vector<std::string> TopView::CallerLines() const {
     }
   }
   std::vector<std::pair<std::int64_t, std::string>> sorted;
+  sorted.reserve(paths.size());
   for (const auto& [callers, time] : paths) {
     std::string text;
     for (const Function* caller : callers) {
@@ -218,6 +221,7 @@ std::vector<std::string> TopView::CallerLines() const {
   }
   std::ranges::sort(sorted, std::greater());
   std::vector<std::string> lines;
+  lines.reserve(sorted.size());
   for (const auto& [time, text] : sorted) {
     lines.push_back(fmt::format("{:6.1f} %  {}", Percent(time, whole), text));
   }
@@ -242,6 +246,7 @@ std::vector<std::string> TopView::ThreadLines() const {
     }
   }
   std::vector<std::pair<std::int64_t, std::string>> sorted;
+  sorted.reserve(threads.size());
   for (const auto& [thread, cost] : threads) {
     sorted.emplace_back(
         cost.cpu,
@@ -251,6 +256,7 @@ std::vector<std::string> TopView::ThreadLines() const {
   }
   std::ranges::sort(sorted, std::greater());
   std::vector<std::string> lines;
+  lines.reserve(sorted.size());
   for (auto& [time, line] : sorted) lines.push_back(std::move(line));
   return lines;
 }

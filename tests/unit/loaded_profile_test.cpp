@@ -245,7 +245,7 @@ TEST_CASE("Facts come back from their JSON") {
 
 TEST_CASE("Diff: shares of each run's whole; new and gone functions; lines may have moved") {
   FunctionTable functions;
-  const auto make = [&](std::vector<std::tuple<std::string, std::uint32_t, int>> parts) {
+  const auto make = [&](const std::vector<std::tuple<std::string, std::uint32_t, std::int64_t>>& parts) {
     Profile profile(kStart, Nanoseconds(0));
     for (const auto& [name, line, ms] : parts) {
       const Frame frame{.function = functions.Intern(name, "/a.py", line)};

@@ -15,7 +15,8 @@ struct Fixture {
   std::int64_t seconds = 1'700'000'000;
 
   // A window of a second; names from the leaf on.
-  void Add(std::vector<std::pair<std::vector<std::string>, int>> stacks, int tid = 12) {
+  void Add(const std::vector<std::pair<std::vector<std::string>, std::int64_t>>& stacks,
+           int tid = 12) {
     Profile window(WallTime(std::chrono::seconds(seconds++)), std::chrono::milliseconds(100));
     window.set_duration(std::chrono::seconds(1));
     for (const auto& [names, ms] : stacks) {
@@ -85,7 +86,7 @@ TEST_CASE_METHOD(Fixture, "Top: a filter, callers, threads, a pause, the end") {
 }
 
 TEST_CASE_METHOD(Fixture, "Top: never more than the screen, the selected line always on it") {
-  std::vector<std::pair<std::vector<std::string>, int>> many;
+  std::vector<std::pair<std::vector<std::string>, std::int64_t>> many;
   for (int i = 0; i < 50; ++i) many.push_back({{std::string(200, 'x') + std::to_string(i)}, 10});
   Add(many);
   for (const std::size_t rows : {1u, 3u, 5u, 24u}) {

@@ -65,7 +65,7 @@ struct Fixture {
   std::unique_ptr<Uploader> Start() {
     UploadOptions options;
     options.labels = {{"service_name", "shop"}};
-    return Uploader::Start(std::move(options), std::make_unique<FakeTransport>(wire));
+    return Uploader::Start(options, std::make_unique<FakeTransport>(wire));
   }
 
   Profile Window() {
