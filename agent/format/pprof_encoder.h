@@ -17,7 +17,7 @@ struct PprofOptions {
   bool thread_labels = false;
   /// What the writer knows of the run besides, in a field of our own that other readers skip; "":
   /// nothing.
-  std::string facts;
+  std::string facts = {};  // NOLINT(readability-redundant-member-init): else g++ warns
 };
 
 /// A pprof profile (github.com/google/pprof, proto/profile.proto), not compressed: sample types

@@ -245,15 +245,16 @@ TEST_CASE("Facts come back from their JSON") {
 
 TEST_CASE("Diff: shares of each run's whole; new and gone functions; lines may have moved") {
   FunctionTable functions;
-  const auto make = [&](const std::vector<std::tuple<std::string, std::uint32_t, std::int64_t>>& parts) {
-    Profile profile(kStart, Nanoseconds(0));
-    for (const auto& [name, line, ms] : parts) {
-      const Frame frame{.function = functions.Intern(name, "/a.py", line)};
-      profile.Add(profile.InternStack({&frame, 1}), profile.InternThread({}), SampleKind::kCpu,
-                  kStart, {.count = ms, .cpu_ns = ms * 1'000'000});
-    }
-    return profile;
-  };
+  const auto make =
+      [&](const std::vector<std::tuple<std::string, std::uint32_t, std::int64_t>>& parts) {
+        Profile profile(kStart, Nanoseconds(0));
+        for (const auto& [name, line, ms] : parts) {
+          const Frame frame{.function = functions.Intern(name, "/a.py", line)};
+          profile.Add(profile.InternStack({&frame, 1}), profile.InternThread({}), SampleKind::kCpu,
+                      kStart, {.count = ms, .cpu_ns = ms * 1'000'000});
+        }
+        return profile;
+      };
   const Profile before = make({{"stays", 1, 50}, {"grows", 9, 40}, {"old", 20, 10}});
   const Profile after = make({{"stays", 2, 100}, {"grows", 9, 92}, {"new", 20, 8}});
   const auto changes = CompareFunctions(before, after, kCpuTime);
