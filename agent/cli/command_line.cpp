@@ -100,13 +100,16 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
       rest = rest.subspan(1);
     }
   }
+  if (word.ends_with('=') && word.size() == name.size() + 1) {  // CLI11 would take the next word
+    return Fail(Errc::kInvalid, "empty value", fmt::format("--{} {}", name, option->value));
+  }
   return fmt::format("--{}{}", option->name, word.substr(name.size()));
 }
 
 // Flags may stand among plain words, but not behind a program's name.
 Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
   Words words;
-  const bool is_launch = info.takes == CommandInfo::Takes::kProgram;
+  const bool is_launch = info.takes != CommandInfo::Takes::kProcess;
   while (!rest.empty()) {
     const std::string& word = rest.front();
     if (word == "--") {
@@ -231,8 +234,11 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kProcess:
       AGENT_CHECK_OK(TakeProcess(std::move(plain), line));
-      if (line.settings.pid != Pid{}) return {};
-      return Fail(Errc::kInvalid, "which process?",
+      if (line.settings.choice && line.settings.pid != Pid{}) {
+        return Fail(Errc::kInvalid, "either a pid or --name, --container, --all");
+      }
+      if (line.settings.choice || line.settings.pid != Pid{}) return {};
+      return Fail(Errc::kInvalid, "no process given",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kNothing:
       if (plain.empty()) return {};
@@ -240,8 +246,12 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
     case CommandInfo::Takes::kFiles:
       line.plain = std::move(plain);
       if (info.command == Command::kDiff ? line.plain.size() == 2 : !line.plain.empty()) return {};
-      return Fail(Errc::kInvalid, "which files?",
+      return Fail(Errc::kInvalid, "no files given",
                   fmt::format("agent {} {}", info.name, info.arguments));
+    case CommandInfo::Takes::kEither:
+      line.plain = std::move(plain);
+      if (line.plain.empty() || line.settings.pid == Pid{}) return {};
+      return Fail(Errc::kInvalid, "a process or a program, not both", line.plain[0]);
   }
   std::unreachable();
 }

@@ -9,7 +9,7 @@
 
 namespace agent {
 
-enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kVerify };
+enum class Command : std::uint8_t { kExec, kConnect, kReport, kDiff, kDump, kDoctor, kVerify };
 
 /// A set of commands.
 class Commands {
@@ -27,13 +27,15 @@ class Commands {
 
 /// Those that take samples.
 inline constexpr Commands kSampling(Command::kExec, Command::kConnect);
+/// Those that read stacks.
+inline constexpr Commands kReading(Command::kExec, Command::kConnect, Command::kDump);
 /// Those that write profiles.
 inline constexpr Commands kWriting(Command::kExec, Command::kConnect, Command::kReport,
                                    Command::kDiff);
 /// Those that speak to a server.
 inline constexpr Commands kSending(Command::kExec, Command::kConnect, Command::kVerify);
-inline constexpr Commands kAll(Command::kExec, Command::kConnect, Command::kReport, Command::kDiff,
-                               Command::kVerify);
+inline constexpr Commands kAllCommands(Command::kExec, Command::kConnect, Command::kReport,
+                                       Command::kDiff, Command::kDump, Command::kVerify);
 
 struct CommandInfo {
   Command command;
@@ -51,6 +53,7 @@ struct CommandInfo {
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
     kNothing,
+    kEither,  ///< A program or the flag --pid, or nothing.
   } takes;
 };
 

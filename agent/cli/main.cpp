@@ -19,6 +19,8 @@
 #include "agent/base/path.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/delivery_settings.h"
+#include "agent/cli/doctor.h"
+#include "agent/cli/dump_command.h"
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
@@ -141,7 +143,10 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
 
 [[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
   if (plan.application_name.empty()) {
-    plan.application_name = fmt::format("pid-{}", static_cast<pid_t>(line.settings.pid));
+    const std::optional<ProcessChoice>& choice = line.settings.choice;
+    plan.application_name = !choice ? fmt::format("pid-{}", static_cast<pid_t>(line.settings.pid))
+                            : choice->IsAll() ? "all-processes"
+                                              : NameOfProgram({choice->wanted()});
   }
   if (!PlanOutput(plan)) {
     LogError(
@@ -149,7 +154,7 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
         "-o FILE or --summary");
     std::exit(kUsageError);
   }
-  RunConnected(line.settings.pid,
+  RunConnected(line.settings.pid, Stdout::kDrop,
                [plan](const SamplerStart& start) { return RunSession(plan, start); });
 }
 
@@ -200,12 +205,17 @@ void ApplyOldDefaults(Settings& settings) {
       if (line->command == Command::kExec) RunExec(*line, std::move(plan));
       RunConnect(*line, std::move(plan));
     }
+    case Command::kDump:
+      RunConnected(settings.pid, Stdout::kKeep,
+                   [settings](const SamplerStart& start) { return RunDump(settings, start); });
     case Command::kReport:
       std::exit(RunReport(line->plain, settings, outputs));
     case Command::kVerify:
       std::exit(RunVerify(settings));
     case Command::kDiff:
       std::exit(RunDiff(line->plain, settings, outputs));
+    case Command::kDoctor:
+      std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
   }
   std::unreachable();
 }

@@ -2,7 +2,6 @@
 #include "agent/cli/session.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,24 +15,17 @@
 
 #include "agent/base/counted.h"
 #include "agent/base/log.h"
-#include "agent/base/path.h"
 #include "agent/base/write_all.h"
-#include "agent/cli/debuginfod.h"
 #include "agent/cli/session_facts.h"
-#include "agent/process/proc_file.h"
+#include "agent/cli/spy_set.h"
+#include "agent/process/thread_start.h"
 #include "agent/profile/frame.h"
 #include "agent/report/loss_report.h"
 #include "agent/report/run_recorder.h"
 #include "agent/report/summary.h"
 #include "agent/report/unnamed_report.h"
-#include "agent/sampling/process_tree.h"
 #include "agent/sampling/sampler.h"
 #include "agent/sampling/window_writer.h"
-#include "spies/dotnet/dotnet_spy.h"
-#include "spies/native/native_spy.h"
-#include "spies/python/python_spy.h"
-#include "spies/unwind/code_files.h"
-#include "symbolizer/symbolizer.h"
 #include "uploader/labels.h"
 #include "uploader/metrics.h"
 #include "uploader/pull_server.h"
@@ -45,6 +37,8 @@ namespace {
 // After the program's end the agent adds at most a second; this leaves some of it for the file and
 // the summary.
 constexpr std::chrono::milliseconds kUploadTimeAtEnd{700};
+constexpr double kRate = 100;
+constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
 
@@ -63,47 +57,14 @@ class DeliveryCounter final : public ProfileSink {
   std::uint64_t last_ = 0;
 };
 
-// Where a JIT compiler says what it compiled.
-void DescribeCompiledCode(TargetProcess& process, ModuleSource& source) {
-  const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(process.pid()));
-  struct stat info{};
-  if (::stat(folder.c_str(), &info) == 0) source.owner = info.st_uid;
-  if (const auto status = ReadProcFile(folder + "/status")) {
-    if (const auto place = ParseTaskPlace(*status)) source.inner_pid = place->inner_tid;
-  }
-  if (const auto mappings = process.ReadMappings()) {
-    for (const Mapping& mapping : *mappings) {
-      const std::string_view name = BaseName(mapping.path);
-      if (name.starts_with("jit-") && name.ends_with(".dump")) {
-        source.jitdump_paths.push_back(mapping.path);
-      }
-    }
-  }
-}
-
-// Gives the symbolizer what it needs to name a module's code.
-class SymbolSources final : public unwind::ModuleListener {
- public:
-  explicit SymbolSources(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
-  void OnModule(const Module& module, std::shared_ptr<const ElfSource> elf,
-                TargetProcess& process) override {
-    ModuleSource source;
-    source.elf = std::move(elf);
-    source.pid = process.pid();
-    if (Result<UniqueFd> root = process.OpenRoot()) source.root = *std::move(root);
-    if (source.elf == nullptr) DescribeCompiledCode(process, source);
-    symbolizer_.AddModule(&module, std::move(source));
-  }
-
- private:
-  Symbolizer& symbolizer_;
-};
-
 SamplerOptions OptionsOf(const Settings& settings) {
-  return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / settings.sample_rate)),
+  const bool all = settings.choice && settings.choice->IsAll();
+  const double rate = settings.sample_rate.value_or(all ? kRateOfAll : kRate);
+  return {.period = Nanoseconds(static_cast<std::int64_t>(1e9 / rate)),
           .upload_interval = settings.upload_interval,
           .duration = settings.duration,
           .follow_children = settings.detect_subprocesses,
+          .choice = settings.choice ? &*settings.choice : nullptr,
           .always_stop = settings.blocking,
           .wall = settings.wall,
           .kernel = settings.kernel};
@@ -203,28 +164,31 @@ std::unique_ptr<PullServer> StartPullServer(const Settings& settings, const Samp
   return *std::move(server);
 }
 
+// Without these nothing can be done.
+Result<void> CheckSurroundings() {
+  // Of another PID namespace it has no entry for us.
+  if (::access("/proc/self/stat", R_OK) != 0) {
+    return Fail(Errc::kUnreadable, "there is no /proc that shows this process; mount one");
+  }
+  return EnsureThreadsStart();
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
 
 int RunSession(const SessionPlan& plan, const SamplerStart& start) {
-  const SystemClock clock;
-  FunctionTable functions;
-  std::unique_ptr<DebugFetcher> fetcher;
-  if (plan.settings.debuginfod) {
-    fetcher = StartDebuginfod([](const char* name) { return std::getenv(name); });
+  if (const Result<void> possible = CheckSurroundings(); !possible) {
+    LogError("nothing is profiled: {}", possible.error().Message());
+    return 1;
   }
-  Symbolizer symbolizer(plan.settings.demangle, fetcher.get());
-  SymbolSources sources(symbolizer);
-  unwind::CodeFiles files(sources);
-  python::PythonSpyFactory python(functions, plan.settings.gil,
-                                  plan.settings.native ? &files : nullptr);
-  dotnet::DotnetSpyFactory dotnet(files, functions, plan.settings.dotnet_raw_names);
-  native::NativeSpyFactory native(files, functions);
+  const SystemClock clock;
+  SpySet spies(plan.settings);
   DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
-  RunRecorder recorder(files_of_run, facts.at_start(), clock, functions.Marker("[other stacks]"));
+  RunRecorder recorder(files_of_run, facts.at_start(), clock,
+                       spies.functions().Marker("[other stacks]"));
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&delivered, &recorder};
   if (!plan.settings.servers.empty()) {
@@ -235,16 +199,14 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const std::unique_ptr<PullServer> pull =
       StartPullServer(plan.settings, options, *start.page, uploader.get());
   if (pull) sinks.push_back(pull.get());
-  WindowWriter writer(symbolizer, sinks);
-  Sampler sampler(options, start, {&python, &dotnet, &native}, functions, writer);
+  WindowWriter writer(spies.symbolizer(), sinks);
+  Sampler sampler(options, start, spies.factories(), spies.functions(), writer);
   if (start.launcher == Pid{}) {
     if (const Result<void> attached = sampler.AttachFirst(); !attached) {
-      LogError("cannot profile process {}: {}{}", static_cast<pid_t>(start.target),
-               attached.error().Message(),
-               attached.error().code == Errc::kNotPermitted
-                   ? "; run as the same user or as root, in a container add the capability "
-                     "SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
-                   : "");
+      LogError("cannot profile {}: {}",
+               plan.settings.choice ? plan.settings.choice->Shown()
+                                    : fmt::format("process {}", static_cast<pid_t>(start.target)),
+               attached.error().Message());
       return 1;
     }
   }
@@ -253,7 +215,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
-  const RunFacts all_facts = facts.AtEnd(report, symbolizer.unnamed());
+  const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
   if (const Result<void> written = recorder.Finish(all_facts); !written) {
     LogError("the profile was not written: {}", written.error().Message());
   }

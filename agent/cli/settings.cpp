@@ -41,7 +41,7 @@ Result<void> ApplySwitch(const std::string& text, bool& target) {
 Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
   const std::optional<double> rate = ParseReal(text);
   if (settings.as_pyroscope && rate == 0.0) {
-    settings.sample_rate = Settings().sample_rate;
+    settings.sample_rate.reset();
     return {};
   }
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
@@ -110,6 +110,22 @@ Result<void> ApplyPid(Settings& settings, const std::string& text) {
   return {};
 }
 
+Result<void> ApplyName(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.choice, ProcessChoice::ByName(text));
+  return {};
+}
+
+Result<void> ApplyContainer(Settings& settings, const std::string& text) {
+  AGENT_TRY(settings.choice, ProcessChoice::InContainer(text));
+  return {};
+}
+
+Result<void> ApplyAll(Settings& settings, const std::string& text) {
+  AGENT_TRY(const bool all, ParseSwitch(text));
+  if (all) settings.choice = ProcessChoice::All();
+  return {};
+}
+
 // The help's headings.
 constexpr std::string_view kResult = "Where the result goes";
 constexpr std::string_view kServer = "Server";
@@ -134,6 +150,10 @@ constexpr std::array kOptions = {
     Option{"by", "", "MEASURE",
            "Compare and sort by cpu, wall or samples (default: what the file has)", kResult,
            Commands(Command::kReport, Command::kDiff), ApplyBy},
+    Option{"json", "", "", "As JSON", kResult, Commands(Command::kDump),
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.json);
+           }},
     Option{"text", "", "", "The table on stdout as well, beside -o", kResult,
            Commands(Command::kReport, Command::kDiff),
            [](Settings& settings, const std::string& text) {
@@ -201,8 +221,18 @@ constexpr std::array kOptions = {
            }},
     Option{"sample-rate", "PYROSCOPE_SAMPLE_RATE", "HZ", "Samples a second (default: 100)", kWhat,
            kSampling, ApplySampleRate},
-    Option{"pid", "", "PID", "The process to look at", kWhat, Commands(Command::kConnect),
-           ApplyPid},
+    Option{"pid", "", "PID", "The process to look at", kWhat,
+           Commands(Command::kConnect, Command::kDump, Command::kDoctor), ApplyPid},
+    Option{"name", "", "REGEX", "All processes whose command line has a match in it", kWhat,
+           Commands(Command::kConnect), ApplyName},
+    Option{
+        "container", "", "NAME|ID",
+        "All processes of a container: its id, or the host name, POD_NAME or CONTAINER_NAME in it",
+        kWhat, Commands(Command::kConnect), ApplyContainer},
+    Option{"all", "", "",
+           "Every process that the agent may look into, also those that start later; 19 samples a "
+           "second",
+           kWhat, Commands(Command::kConnect), ApplyAll},
     Option{"duration", "", "TIME", "End after this time (default: when the process ends)", kWhat,
            Commands(Command::kConnect),
            [](Settings& settings, const std::string& text) -> Result<void> {
@@ -224,7 +254,7 @@ constexpr std::array kOptions = {
            }},
     Option{"kernel", "", "",
            "With --wall: the kernel's functions that a sleeping thread is in; needs CAP_SYS_ADMIN",
-           kWhat, kSampling,
+           kWhat, kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},
@@ -236,7 +266,7 @@ constexpr std::array kOptions = {
     Option{
         "dotnet-raw-names", "", "",
         "Methods of .NET as the metadata has them: Type+<Foo>d__5.MoveNext, not Type.Foo (async)",
-        kNames, kSampling,
+        kNames, kReading,
         [](Settings& settings, const std::string& text) {
           return ApplySwitch(text, settings.dotnet_raw_names);
         }},
@@ -250,7 +280,7 @@ constexpr std::array kOptions = {
     Option{"native", "", "",
            "Native frames of Python programs as well: extension modules, C libraries, the "
            "interpreter. Stops a thread for every sample",
-           kWhat, kSampling,
+           kWhat, kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.native);
            }},
@@ -264,10 +294,10 @@ constexpr std::array kOptions = {
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",
-           kNames, kSampling, ApplyDemangle},
+           kNames, kReading, ApplyDemangle},
     Option{"debuginfod", "PYROSCOPE_DEBUGINFOD", "",
            "Ask the servers in DEBUGINFOD_URLS for the debug files of stripped code", kNames,
-           kSampling,
+           kReading,
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.debuginfod);
            }},
@@ -300,7 +330,7 @@ constexpr std::array kOptions = {
     Option{"log-level", "PYROSCOPE_LOG_LEVEL", "LEVEL",
            "Which lines of the agent's own go to stderr: debug, info, warn, error, none (default: "
            "warn)",
-           kLines, kAll, ApplyLogLevel},
+           kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
            [](Settings& settings, const std::string& text) {

@@ -16,6 +16,7 @@
 #include "agent/base/types.h"
 #include "agent/cli/commands.h"
 #include "agent/format/profile_file.h"
+#include "agent/process/process_choice.h"
 #include "agent/profile/measure.h"
 #include "agent/profile/profile.h"
 #include "symbolizer/demangle.h"
@@ -33,11 +34,12 @@ struct Settings {
   std::optional<ListenAddress> listen;
   std::string application_name;  ///< "" : made from the program's name
   Labels tags;
-  double sample_rate = 100;
+  std::optional<double> sample_rate;  ///< Nothing: 100, with --all 19.
   Nanoseconds upload_interval{std::chrono::seconds(10)};
   std::vector<std::string> outputs;
   std::optional<FileFormat> format;  ///< Of the outputs; nothing: by their names.
   Measure measure;    ///< What `report` and `diff` show; none: the profile's main one.
+  bool json = false;  ///< dump only
   bool text = false;  ///< report, diff: a table on stdout although there is `-o`.
   bool summary = false;
   LogLevel log_level = LogLevel::kWarn;
@@ -55,6 +57,7 @@ struct Settings {
   bool detect_subprocesses = true;
   std::optional<Nanoseconds> duration;  ///< connect only
   Pid pid{};                            ///< connect only
+  std::optional<ProcessChoice> choice;  ///< connect only, instead of a pid
   std::string user_name;                ///< exec only; "" : as it is
   std::string group_name;               ///< exec only
   bool as_pyroscope = false;            ///< Called by the old agent's name: its defaults.

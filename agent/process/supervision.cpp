@@ -162,18 +162,23 @@ void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs
   Keeper({argv, Pid{started.target}, Pid{started.launcher}}, std::move(link), supervised).Run();
 }
 
-void RunConnected(Pid pid, const SamplerMain& sampler) {
+void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler) {
   static_cast<void>(TakeOver());
+  UniqueFd output;
+  if (standard_output == Stdout::kKeep) {
+    output.Reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  }
   const Result<LaunchPage*> page = MapPage();
   if (!page) {
     LogError("cannot start: {}", page.error().Message());
     ::_exit(kCannotStart);
   }
   SupervisedSampler supervised((*page)->shared, [&](const UniqueFd& orders, bool restarted) {
-    EnterSampler({orders.get()});
+    EnterSampler({orders.get(), output.get()});
     SamplerStart start;
     start.target = pid;
     start.orders = orders.get();
+    start.output = output.get();
     start.page = &(*page)->shared;
     start.restarted = restarted;
     return sampler(start);

@@ -54,11 +54,12 @@ struct KeeperOrder {
 /// SIGCHLD is at its default; fds 0 and 1 are /dev/null; fd 2 is the user's stderr; no other
 /// inherited descriptor is open.
 struct SamplerStart {
-  Pid target{};     ///< The launched program, or the process to connect to.
+  Pid target{};     ///< The launched program, or the process to connect to; 0: several.
   Pid launcher{};   ///< Orphans of the tree become its children; 0 for `connect`.
   int orders = -1;  ///< Read end: KeeperOrder.
   int go = -1;  ///< Close it when ready: the program then execs (it does after 300 ms anyway). -1:
                 ///< it runs already.
+  int output = -1;  ///< The user's stdout, where RunConnected was asked to keep it.
   SharedPage* page = nullptr;
   bool restarted = false;  ///< An earlier sampler died.
 };
@@ -72,8 +73,10 @@ using SamplerMain = std::function<int(const SamplerStart&)>;
 [[noreturn]] void RunLaunched(const std::vector<std::string>& argv,
                               const std::optional<RunAs>& run_as, const SamplerMain& sampler);
 
-/// `connect`: runs `sampler` on a process that exists, under a keeper. SIGINT, SIGTERM and SIGHUP
-/// make it finish. Never returns: ends with the sampler's status.
-[[noreturn]] void RunConnected(Pid pid, const SamplerMain& sampler);
+/// `connect`: runs `sampler` on a process that exists (0: it finds them itself), under a keeper.
+/// SIGINT, SIGTERM and SIGHUP make it finish. Never returns: ends with the sampler's status.
+/// With Stdout::kKeep the sampler may write to stdout, through SamplerStart::output.
+enum class Stdout { kKeep, kDrop };
+[[noreturn]] void RunConnected(Pid pid, Stdout standard_output, const SamplerMain& sampler);
 
 }  // namespace agent

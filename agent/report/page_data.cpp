@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <ranges>
 #include <string_view>
@@ -15,6 +16,9 @@
 
 namespace agent {
 namespace {
+
+// Keeps the page of an hour below 5 MB, and quick to open. Past it times are told less finely.
+constexpr std::size_t kMaxRows = 500'000;
 
 using Column = std::vector<std::int64_t>;
 
@@ -32,6 +36,46 @@ Column Differences(const Column& column) {
     before = value;
   }
   return differences;
+}
+
+// What samples are told apart by here.
+struct Row {
+  std::int64_t node;
+  std::uint32_t thread;
+  std::uint32_t slice;
+  SampleValue value;
+
+  [[nodiscard]] std::tuple<std::int64_t, std::uint32_t, std::uint32_t> Key() const {
+    return {node, thread, slice};
+  }
+};
+
+// Rows in order, of which some have become the same.
+void MergeEqual(std::vector<Row>& rows) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i > 0 && rows[i].Key() == rows[kept - 1].Key()) {
+      rows[kept - 1].value += rows[i].value;
+    } else {
+      rows[kept++] = rows[i];
+    }
+  }
+  rows.resize(kept);
+}
+
+template <typename Take>
+Column ColumnOf(std::span<const Row> rows, Take take) {
+  Column column;
+  column.reserve(rows.size());
+  for (const Row& row : rows) column.push_back(take(row));
+  return column;
+}
+
+void AddValues(std::string& json, std::span<const Row> rows, bool has_wall) {
+  AddColumn(json, "count", ColumnOf(rows, [](const Row& row) { return row.value.count; }));
+  AddColumn(json, "cpu", ColumnOf(rows, [](const Row& row) { return row.value.cpu_ns; }));
+  if (!has_wall) return;
+  AddColumn(json, "wall", ColumnOf(rows, [](const Row& row) { return row.value.wall_ns; }));
 }
 
 class Encoder {
@@ -68,9 +112,6 @@ class Encoder {
   }
 
  private:
-  // What samples are told apart by here: node, thread, slice, line.
-  using Row = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
-
   std::int64_t String(std::string_view text) {
     const auto [place, inserted] =
         string_ids_.try_emplace(std::string(text), static_cast<std::int64_t>(strings_.size()));
@@ -110,12 +151,23 @@ class Encoder {
   }
 
   std::string RunJson(const Run& run) {
-    std::string json = fmt::format(R"({{"facts":{},"slice":{},)", FactsJson(run.profile, run.facts),
-                                   run.profile.slice_length().count());
-    json += R"("threads":{)";
-    AddThreads(json, run.profile);
+    const Profile& profile = run.profile;
+    const std::vector<Profile::Entry> entries = profile.Entries();
+    const bool has_wall = profile.Total().wall_ns > 0;
+    std::vector<Row> rows = RowsOf(profile, entries);
+    Nanoseconds slice = profile.slice_length();
+    while (rows.size() > kMaxRows && rows.back().slice > 0 && slice < profile.duration()) {
+      slice *= 2;
+      for (Row& row : rows) row.slice /= 2;
+      MergeEqual(rows);
+    }
+    std::string json = fmt::format(R"({{"facts":{},"slice":{},"threads":{{)",
+                                   FactsJson(profile, run.facts), slice.count());
+    AddThreads(json, profile);
     json += R"(},"samples":{)";
-    AddSamples(json, run.profile);
+    AddSamples(json, rows, has_wall);
+    json += R"(},"lines":{)";
+    AddLines(json, profile, entries, has_wall);
     return json + "}}";
   }
 
@@ -137,45 +189,48 @@ class Encoder {
     AddColumn(json, "thread", threads);
   }
 
-  std::map<Row, SampleValue> RowsOf(const Profile& profile) {
+  std::vector<Row> RowsOf(const Profile& profile, std::span<const Profile::Entry> entries) {
     std::unordered_map<const Function*, std::int64_t> known;
     std::map<StackId, std::int64_t> nodes;
-    const std::vector<Profile::Entry> entries = profile.Entries();
     for (const Profile::Entry& entry : entries) nodes.emplace(entry.key.stack, 0);
     for (auto& [stack, node] : nodes) node = NodeOf(profile.StackFrames(stack), known);
-    std::map<Row, SampleValue> rows;
+    std::vector<Row> rows;
+    rows.reserve(entries.size());
     for (const Profile::Entry& entry : entries) {
-      const std::span<const Frame> frames = profile.StackFrames(entry.key.stack);
-      rows[{nodes.at(entry.key.stack), static_cast<std::int64_t>(entry.key.thread), entry.key.slice,
-            frames.empty() ? 0 : frames.front().line}] += entry.value;
+      rows.push_back({.node = nodes.at(entry.key.stack),
+                      .thread = static_cast<std::uint32_t>(entry.key.thread),
+                      .slice = entry.key.slice,
+                      .value = entry.value});
     }
+    std::ranges::sort(rows, {}, &Row::Key);
+    MergeEqual(rows);
     return rows;
   }
 
-  void AddSamples(std::string& json, const Profile& profile) {
-    Column node;
-    Column thread;
-    Column slice;
-    Column line;
-    Column count;
-    Column cpu;
-    Column wall;
-    for (const auto& [row, value] : RowsOf(profile)) {
-      node.push_back(std::get<0>(row));
-      thread.push_back(std::get<1>(row));
-      slice.push_back(std::get<2>(row));
-      line.push_back(std::get<3>(row));
-      count.push_back(value.count);
-      cpu.push_back(value.cpu_ns);
-      wall.push_back(value.wall_ns);
+  void AddSamples(std::string& json, std::span<const Row> rows, bool has_wall) {
+    AddColumn(json, "node+", Differences(ColumnOf(rows, [](const Row& row) { return row.node; })));
+    AddColumn(json, "thread", ColumnOf(rows, [](const Row& row) { return row.thread; }));
+    AddColumn(json, "slice", ColumnOf(rows, [](const Row& row) { return row.slice; }));
+    AddValues(json, rows, has_wall);
+  }
+
+  // A function's own cost by line; where lines are not known there is nothing to tell.
+  void AddLines(std::string& json, const Profile& profile, std::span<const Profile::Entry> entries,
+                bool has_wall) {
+    std::map<std::pair<std::int64_t, std::uint32_t>, SampleValue> sums;
+    for (const Profile::Entry& entry : entries) {
+      const std::span<const Frame> frames = profile.StackFrames(entry.key.stack);
+      if (frames.empty() || frames.front().line == 0) continue;
+      sums[{FunctionOf(*frames.front().function), frames.front().line}] += entry.value;
     }
-    AddColumn(json, "node+", Differences(node));
-    AddColumn(json, "thread", thread);
-    AddColumn(json, "slice", slice);
-    AddColumn(json, "line", line);
-    AddColumn(json, "count", count);
-    AddColumn(json, "cpu", cpu);
-    if (profile.Total().wall_ns > 0) AddColumn(json, "wall", wall);
+    std::vector<Row> rows;
+    rows.reserve(sums.size());
+    for (const auto& [place, value] : sums) {
+      rows.push_back({.node = place.first, .thread = 0, .slice = place.second, .value = value});
+    }
+    AddColumn(json, "function", ColumnOf(rows, [](const Row& row) { return row.node; }));
+    AddColumn(json, "line", ColumnOf(rows, [](const Row& row) { return row.slice; }));
+    AddValues(json, rows, has_wall);
   }
 
   std::vector<std::string> strings_;  // as JSON

@@ -19,8 +19,10 @@ namespace agent {
 ///      entry 0 is the root, which is no function; a caller comes before what it calls
 ///    "runs": [{"facts": FactsJson, "slice": length of a time slice in ns (0: times are not known),
 ///      "threads": {"pid": [], "tid": [], "process": [string], "thread": [string]},
-///      "samples": {"node+": [], "thread": [], "slice": [], "line": [of the innermost frame],
-///                  "count": [], "cpu": [ns], "wall": [ns; left out when there is none]}}]}
+///      "samples": {"node+": [], "thread": [], "slice": [],
+///                  "count": [], "cpu": [ns], "wall": [ns; left out when there is none]},
+///      "lines": {"function": [], "line": [], "count": [], "cpu": [], "wall": []}}]}
+///        of functions alone, where the lines are known
 [[nodiscard]] std::string PageDataJson(std::span<const Run> runs, std::optional<CompareBy> compare);
 
 }  // namespace agent

@@ -8,6 +8,7 @@
 
 #include "agent/base/log.h"
 #include "agent/process/blocked_call.h"
+#include "agent/process/rights.h"
 
 namespace agent {
 namespace {
@@ -570,6 +571,7 @@ bool ProcessSampler::MayStop(const TaskStat& stat, MonotonicTime now) const {
 }
 
 void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
+  has_executed_ = (stat.flags & kForkNoExec) == 0;
   if (stat.start_code == start_code_ && stat.start_stack == start_stack_) return;
   start_code_ = stat.start_code;
   start_stack_ = stat.start_stack;
@@ -647,12 +649,10 @@ void ProcessSampler::Note(const Refusal& refusal) {
               refusal.reason);
       break;
     case Refusal::Kind::kNotPermitted:
-      if (!std::exchange(context_.said_not_permitted, true)) {
-        LogWarn(
-            "process {} ({}) is not profiled: the kernel does not let us look into it ({}); "
-            "run as the same user or as root, in a container add the capability SYS_PTRACE, or set "
-            "kernel.yama.ptrace_scope to 1 or less",
-            static_cast<pid_t>(pid_), comm_, refusal.reason);
+      // What is between fork and exec may be about to become another user.
+      if (has_executed_ && !std::exchange(context_.said_not_permitted, true)) {
+        LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_,
+                WhyNotPermitted(pid_));
       }
       break;
   }

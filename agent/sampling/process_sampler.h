@@ -193,6 +193,7 @@ class ProcessSampler final : private StopClient {
   MonotonicTime born_;
   MonotonicTime next_attach_;
   Nanoseconds attach_pause_{0};
+  bool has_executed_ = true;  // a program of its own, since it was forked
   bool refused_for_good_ = false;
   bool is_fallback_ = false;                                // spy_ took what no other one did
   Stack stack_;                                             // of the sample under way

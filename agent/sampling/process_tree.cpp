@@ -17,6 +17,8 @@ constexpr int kMaxExamined = 256;  // newborn tasks a call: 5 ms at most
 constexpr int kTriesForMissing = 5;
 // Catches what the look at newborn tasks could miss: a child whose parent was not known yet.
 constexpr std::chrono::seconds kFullLook{2};
+// At all processes: 10 us for each.
+constexpr std::chrono::milliseconds kChoiceLook{800};
 
 // The last word of the line "name:\t...".
 std::string_view LastWord(std::string_view text, std::string_view name) {
@@ -46,8 +48,8 @@ Result<TaskPlace> ParseTaskPlace(std::string_view status) {
   return TaskPlace{Pid{*process}, Pid{*parent}, InnerTid{*inner}};
 }
 
-ProcessTree::ProcessTree(Pid root, Pid adopter, bool follow_children)
-    : root_(root), adopter_(adopter), follow_children_(follow_children) {}
+ProcessTree::ProcessTree(Pid root, Pid adopter, bool follow_children, const ProcessChoice* choice)
+    : root_(root), adopter_(adopter), follow_children_(follow_children), choice_(choice) {}
 
 std::optional<pid_t> ProcessTree::ReadNewestId() {
   std::array<char, 128> buffer;  // NOLINT: Read fills it
@@ -68,7 +70,9 @@ std::vector<ProcessTree::Task> ProcessTree::Threads(Pid process) {
 }
 
 void ProcessTree::AddMember(Pid process, std::vector<Task>& found) {
-  if (!members_.insert(process).second) return;
+  if (members_.contains(process)) return;
+  if (choice_ != nullptr && ProcessChoice::IsAgent(process)) return;
+  members_.insert(process);
   const std::vector<Task> threads = Threads(process);
   found.insert(found.end(), threads.begin(), threads.end());
 }
@@ -114,6 +118,14 @@ void ProcessTree::LookAtAllChildren(std::vector<Task>& found) {
   ended_ = std::move(unreaped);
 }
 
+void ProcessTree::LookAtAllProcesses(std::vector<Task>& found) {
+  for (const pid_t id : NumbersIn("/proc")) {
+    const Pid process{id};
+    if (members_.contains(process) || !choice_->Wants(process) || !IsAlive(process)) continue;
+    AddMember(process, found);
+  }
+}
+
 void ProcessTree::Forget(Pid process) {
   members_.erase(process);
   ended_.insert(process);
@@ -125,10 +137,16 @@ std::vector<ProcessTree::Task> ProcessTree::Update(MonotonicTime now) {
   if (!started_) {
     started_ = true;
     newest_ = newest.value_or(0);
-    AddMember(root_, found);
+    if (root_ != Pid{}) AddMember(root_, found);
+    if (choice_ != nullptr) LookAtAllProcesses(found);
     LookAtAllChildren(found);
     last_full_look_ = now;
+    last_choice_ = now;
     return found;
+  }
+  if (choice_ != nullptr && now - last_choice_ >= kChoiceLook) {
+    last_choice_ = now;
+    LookAtAllProcesses(found);
   }
   const bool newborn = newest && *newest != newest_;
   if (!newborn && missing_.empty() && !born_since_full_look_) return found;

@@ -12,6 +12,7 @@
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/process_choice.h"
 
 namespace agent {
 
@@ -34,9 +35,10 @@ class ProcessTree {
     InnerTid inner_tid{};
   };
 
-  /// `adopter`: a process that orphans of the tree are handed to; 0 for none. It does not itself
-  /// belong to the tree.
-  ProcessTree(Pid root, Pid adopter, bool follow_children);
+  /// `root`: the program; 0: all that `choice` wants, those that are born or execute another
+  /// program later within a second. `adopter`: a process that orphans of the tree are handed to; 0
+  /// for none. It does not itself belong to the tree. `choice` may be null, and outlives this.
+  ProcessTree(Pid root, Pid adopter, bool follow_children, const ProcessChoice* choice = nullptr);
 
   /// The tasks that were found since the last call. Bounded work a call: what is left comes with
   /// the next ones.
@@ -57,6 +59,7 @@ class ProcessTree {
   bool Examine(pid_t id, std::vector<Task>& found);
   void AddMember(Pid process, std::vector<Task>& found);
   void LookAtAllChildren(std::vector<Task>& found);
+  void LookAtAllProcesses(std::vector<Task>& found);
 
   ProcFile loadavg_{"/proc/loadavg"};
   std::unordered_set<Pid> members_;
@@ -64,10 +67,12 @@ class ProcessTree {
   Pid root_;
   Pid adopter_;
   bool follow_children_;
+  const ProcessChoice* choice_;
   bool started_ = false;
   pid_t newest_ = 0;
   std::vector<Missing> missing_;  // ids that the kernel has given out but not shown yet
   MonotonicTime last_full_look_;
+  MonotonicTime last_choice_;
   bool born_since_full_look_ = false;
 };
 

@@ -18,6 +18,7 @@
 #include "agent/base/log.h"
 #include "agent/process/capabilities.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/rights.h"
 #include "agent/process/task_stat.h"
 
 namespace agent {
@@ -73,7 +74,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
       start_(start),
       writer_(writer),
       tracer_(*start.page),
-      tree_(start.target, start.launcher, options.follow_children),
+      tree_(start.target, start.launcher, options.follow_children, options.choice),
       ticks_(clock_.Now(), options.period, std::random_device()()) {
   context_.factories = std::move(factories);
   context_.tracer = &tracer_;
@@ -102,6 +103,11 @@ void Sampler::NewWindow(WallTime start) {
 }
 
 Result<void> Sampler::AttachFirst() {
+  if (options_.choice != nullptr) {
+    const auto wants = [&](pid_t id) { return options_.choice->Wants(Pid{id}); };
+    if (options_.choice->IsAll() || std::ranges::any_of(NumbersIn("/proc"), wants)) return {};
+    return Fail(Errc::kGone, "no such process runs", options_.choice->Shown());
+  }
   if (!IsAlive(start_.target)) {
     return Fail(Errc::kGone, "there is no such process",
                 fmt::format("{}", static_cast<pid_t>(start_.target)));
@@ -112,7 +118,8 @@ Result<void> Sampler::AttachFirst() {
   const Refusal& refusal = attached.error();
   switch (refusal.kind) {
     case Refusal::Kind::kNotPermitted:
-      return Fail(Errc::kNotPermitted, "the kernel does not let us look into it", refusal.reason);
+      return Fail(Errc::kNotPermitted, "the kernel does not let us look into it",
+                  WhyNotPermitted(start_.target));
     case Refusal::Kind::kGone:
       return Fail(Errc::kGone, "the process has ended");
     case Refusal::Kind::kNotMine:
@@ -150,7 +157,7 @@ SamplerReport Sampler::Run() {
       name_ahead_at_ += name_ahead_at_ - begin;
       NameAhead();
     }
-    if (start_.launcher == Pid{} && processes_.empty()) break;
+    if (processes_.empty() && !WaitsForMore()) break;
   }
   SamplerReport report;
   report.finish_ordered = clock_.Now();
@@ -165,6 +172,10 @@ SamplerReport Sampler::Run() {
       std::max(Nanoseconds(start_.restarted ? -1 : tree_cpu_ns_), ended_cpu_) + live_cpu_;
   report.runtimes = std::move(context_.runtimes);
   return report;
+}
+
+bool Sampler::WaitsForMore() const {
+  return start_.launcher != Pid{} || (options_.choice != nullptr && options_.choice->IsAll());
 }
 
 Sampler::Wake Sampler::WaitForTick() {

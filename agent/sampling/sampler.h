@@ -29,6 +29,7 @@ struct SamplerOptions {
   Nanoseconds upload_interval{std::chrono::seconds(10)};
   std::optional<Nanoseconds> duration;  ///< End by itself after this.
   bool follow_children = true;
+  const ProcessChoice* choice = nullptr;  ///< With no target: which processes. Outlives the run.
   bool always_stop = false;
   bool wall = false;
   bool kernel = false;  ///< The kernel's frames of sleepers, where it shows them.
@@ -67,6 +68,7 @@ class Sampler {
   enum class Wake { kTick, kFinish };
 
   Wake WaitForTick();
+  [[nodiscard]] bool WaitsForMore() const;  // when there is no process (any more)
   void AwaitPending(MonotonicTime deadline);
   bool TakeOrder();
   void Tick();

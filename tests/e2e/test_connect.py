@@ -114,5 +114,92 @@ class Connect(unittest.TestCase):
         self.assertIn("SYS_PTRACE", run.stderr)
 
 
+class Several(unittest.TestCase):
+    """Processes chosen by what /proc tells of them, with those that come later."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name) / "connect.pb.gz"
+
+    def start(self, mark, **options):
+        program = f"import sys\ndef {mark}():\n  n = 0\n  while True: n += 1\nprint(flush=True)\n{mark}()"
+        target = subprocess.Popen([agent_runs.any_interpreter(), "-c", program, "target-" + mark], stdout=subprocess.PIPE,
+                                  **options)
+        self.addCleanup(target.communicate)
+        self.addCleanup(target.kill)
+        target.stdout.readline()
+        return target
+
+    def connect(self, *arguments):
+        agent = subprocess.Popen([AGENT, "connect", *arguments, "-o", self.path, "--log-level", "info"],
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(agent.communicate)
+        self.addCleanup(agent.kill)
+        return agent
+
+    def await_line(self, agent, text):
+        for line in agent.stderr:
+            if text in line:
+                return
+        self.fail(f"the agent ended without {text!r}")
+
+    def functions(self):
+        return {name for name in pprof.read(self.path).inclusive("cpu")}
+
+    def test_by_name_with_those_that_come_later_and_the_end_with_the_last(self):
+        first, other = self.start("one"), self.start("another")
+        agent = self.connect("--name", "target-(one|two)$")
+        self.await_line(agent, f"process {first.pid} ")
+        second = self.start("two")
+        self.await_line(agent, f"process {second.pid} ")
+        for target in (first, second):  # long enough for some samples
+            start = self.cpu_time(target)
+            while self.cpu_time(target) < start + 0.2:
+                pass
+            target.kill()
+        agent.communicate(timeout=20)
+        self.assertEqual(agent.returncode, 0)
+        functions = self.functions()
+        self.assertLessEqual({"one", "two"}, functions)
+        self.assertNotIn("another", functions)
+        self.assertIsNone(other.poll())
+
+    def cpu_time(self, target):
+        return int(pathlib.Path(f"/proc/{target.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def test_by_container(self):
+        target = self.start("inside", env=os.environ | {"HOSTNAME": "pod-4711"})
+        self.start("outside", env=os.environ | {"HOSTNAME": "pod-47"})
+        run = subprocess.run([AGENT, "connect", "--container", "pod-4711", "--duration", "1s", "-o", self.path],
+                             capture_output=True, text=True, timeout=20)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertIn("inside", self.functions())
+        self.assertNotIn("outside", self.functions())
+        self.assertIsNone(target.poll())
+
+    def test_all(self):
+        self.start("first")
+        agent = self.connect("--all", "--duration", "4s")
+        self.await_line(agent, f"process {self.start('later').pid} ")
+        children = map(int, pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split())
+        agent.communicate(timeout=30)
+        self.assertEqual(agent.returncode, 0)
+        self.assertLessEqual({"first", "later"}, self.functions())
+        ours = {agent.pid, *children}
+        self.assertEqual(ours & {sample["labels"]["pid"] for sample in pprof.read(self.path).samples}, set())
+
+    def test_nothing_there_and_nonsense(self):
+        for arguments, status, told in ((("--name", "no-such-process-[4711]"), 1, "no such process runs"),
+                                        (("--name", "("), 125, "--name"), (("--name", ""), 125, "empty"),
+                                        (("--all", "12"), 125, "either a pid or")):
+            with self.subTest(arguments):
+                run = subprocess.run([AGENT, "connect", *arguments, "-o", self.path], capture_output=True, text=True,
+                                     timeout=20)
+                self.assertEqual(run.returncode, status)
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+                self.assertIn(told, run.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

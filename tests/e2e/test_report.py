@@ -116,7 +116,7 @@ class Report(unittest.TestCase):
                 self.assertEqual(run.stdout, "")
                 self.assertEqual(len(run.stderr.splitlines()), 1)
                 self.assertIn(told, run.stderr)
-        self.assertIn("which files?", self.agent("report", status=125).stderr)
+        self.assertIn("no files given", self.agent("report", status=125).stderr)
 
     def test_a_reader_that_has_seen_enough(self):
         run = subprocess.run(f"{AGENT} report run.pb.gz | head -n 1; echo ${{PIPESTATUS[0]}}", shell=True,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a report's page of a profile that no program would give so easily.
+// Writes the files of a run that no program would give so easily, each in the format of its name.
 //
-// usage: page_probe hostile|large|hour|diff FILE.html
+// usage: page_probe hostile|tree|large|hour FILE...
+//        page_probe diff FILE.html
 //   hostile  names, threads and a command with markup, quotes, controls and bidirectional marks
-//   large    some 50,000 nodes, in four threads over a minute
+//   tree     2,186 nodes, in four threads over a minute
+//   large    the same with 59,048
 //   hour     an hour at 100 Hz: eight threads, half of them busy, 4,000 different stacks
 //   diff     two runs: one function became slower, one is new, one is gone
 #include <fmt/format.h>
@@ -11,6 +13,7 @@
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
@@ -56,8 +59,9 @@ struct Made {
   }
 };
 
-std::string Hostile() {
-  Made made(std::chrono::seconds(1));
+std::unique_ptr<Made> Hostile() {
+  auto owned = std::make_unique<Made>(std::chrono::seconds(1));
+  Made& made = *owned;
   constexpr std::string_view kMarkup = "<script>window.harmed=1</script>";
   made.facts.name = "</script><script>window.harmed=2</script>";
   made.facts.command = {"sh", "-c", "echo \"<img src=x onerror=window.harmed=3>\" '&amp;'"};
@@ -72,45 +76,51 @@ std::string Hostile() {
         std::string_view(""), std::string_view("constructor"), std::string_view("__proto__")}) {
     made.Add({made.Call(name, "/srv/\"quoted\" <i>.py"), root}, thread, Nanoseconds(0), 10);
   }
-  return EncodePage(made.profile, made.facts);
+  return owned;
 }
 
-// A tree of `calls` at each level, `depth` levels deep, as paths of function numbers.
-void EachStack(Made& made, Stack& path, int depth, int calls, const std::function<void()>& visit) {
+// All stacks of a tree of three calls in each function, `depth` levels deep.
+void EachStack(Made& made, Stack& path, int depth, std::size_t seed,
+               const std::function<void()>& visit) {
   visit();
   if (depth == 0) return;
-  for (int i = 0; i < calls; ++i) {
-    const auto number = (path.size() * 131 + static_cast<std::size_t>(i) * 17) % 5000;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::size_t number = (seed * 31 + i * 17 + path.size()) % 5000;
     path.insert(path.begin(),
                 made.Call(fmt::format("package{}.module.function{}", number % 9, number),
                           fmt::format("/srv/package{}/module.py", number % 9),
                           static_cast<std::uint32_t>(number + 1)));
-    EachStack(made, path, depth - 1, calls, visit);
+    EachStack(made, path, depth - 1, number, visit);
     path.erase(path.begin());
   }
 }
 
-std::string Large() {
-  Made made(std::chrono::seconds(60));
+std::unique_ptr<Made> Tree(int depth) {
+  auto owned = std::make_unique<Made>(std::chrono::seconds(60));
+  Made& made = *owned;
   std::minstd_rand random(1);  // NOLINT(cert-msc51-cpp): the same each time
-  Stack path = {made.Call("main", "/srv/main.py")};
-  EachStack(made, path, 9, 3, [&] {
-    for (int i = 0; i < 2; ++i) {
-      const int tid = static_cast<int>(random() % 4);
-      made.Add(path, made.Thread(100 + tid, fmt::format("worker-{}", tid)),
-               std::chrono::milliseconds(random() % 60'000),
-               static_cast<std::int64_t>(random() % 5));
-    }
-  });
-  return EncodePage(made.profile, made.facts);
+  for (const std::size_t root : {1u, 2u}) {
+    Stack path = {made.Call("main", "/srv/main.py")};
+    if (root == 2) path.insert(path.begin(), made.Call("background", "/srv/main.py", 40));
+    EachStack(made, path, depth, root, [&] {
+      for (int i = 0; i < 2; ++i) {
+        const int tid = static_cast<int>(random() % 4);
+        made.Add(path, made.Thread(100 + tid, fmt::format("worker-{}", tid)),
+                 std::chrono::milliseconds(random() % 60'000),
+                 static_cast<std::int64_t>(random() % 5));
+      }
+    });
+  }
+  return owned;
 }
 
-std::string Hour() {
-  Made made(std::chrono::hours(1));
+std::unique_ptr<Made> Hour() {
+  auto owned = std::make_unique<Made>(std::chrono::hours(1));
+  Made& made = *owned;
   std::minstd_rand random(1);  // NOLINT(cert-msc51-cpp)
   std::vector<Stack> stacks;
   Stack path = {made.Call("main", "/srv/main.py")};
-  EachStack(made, path, 7, 3, [&] { stacks.push_back(path); });
+  EachStack(made, path, 7, 1, [&] { stacks.push_back(path); });
   std::geometric_distribution<std::size_t> which(0.002);  // some are hot
   for (std::int64_t tick = 0; tick < 360'000; ++tick) {
     for (int tid = 0; tid < 8; ++tid) {
@@ -123,7 +133,7 @@ std::string Hour() {
           {.count = 1, .cpu_ns = static_cast<std::int64_t>(9'000'000 + random() % 2'000'000)});
     }
   }
-  return EncodePage(made.profile, made.facts);
+  return owned;
 }
 
 void AddRun(Made& made, const std::map<std::string, std::int64_t>& counts) {
@@ -147,14 +157,25 @@ std::string Diff() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string_view, std::string (*)()> kinds = {
-      {"hostile", Hostile}, {"large", Large}, {"hour", Hour}, {"diff", Diff}};
-  const auto kind = argc == 3 ? kinds.find(argv[1]) : kinds.end();
-  if (kind == kinds.end()) {
-    std::fputs("usage: page_probe hostile|large|hour|diff FILE.html\n", stderr);
+  const std::map<std::string_view, std::unique_ptr<Made> (*)()> kinds = {
+      {"hostile", Hostile},
+      {"tree", [] { return Tree(6); }},
+      {"large", [] { return Tree(9); }},
+      {"hour", Hour}};
+  const std::string_view kind = argc > 2 ? argv[1] : "";
+  Result<void> written;
+  if (kind == "diff") {
+    written = WriteProfileFile(argv[2], Diff());
+  } else if (const auto maker = kinds.find(kind); maker != kinds.end()) {
+    const std::unique_ptr<Made> made = maker->second();
+    for (int i = 2; i < argc && written; ++i) {
+      written = WriteRunFile(argv[i], made->profile, made->facts);
+    }
+  } else {
+    std::fputs("usage: page_probe hostile|tree|large|hour FILE..., page_probe diff FILE.html\n",
+               stderr);
     return 2;
   }
-  const auto written = WriteProfileFile(argv[2], kind->second());
   if (!written) std::fputs((written.error().Message() + "\n").c_str(), stderr);
   return written ? 0 : 1;
 }

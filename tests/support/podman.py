@@ -157,7 +157,10 @@ class Container:
         self.remove()
 
     def remove(self):
-        podman("rm", "-f", "-t", "0", self.id)
+        # Where podman's own clean-up after the end is still under way, its mounts are busy.
+        end = time.monotonic() + DEADLINE
+        while podman("rm", "-f", "-t", "0", self.id, check=time.monotonic() > end).returncode != 0:
+            time.sleep(0.1)
 
     def inspect(self, what):
         return podman("inspect", "-f", "{{" + what + "}}", self.id).stdout.strip()

@@ -149,7 +149,7 @@ TEST_CASE("every flag of the old agent is taken") {
        "-user-name=shop", "-group-name=shop", "app"},
       true);
   REQUIRE(line);
-  CHECK(line->settings.sample_rate == 100);
+  CHECK(!line->settings.sample_rate);
   CHECK_FALSE(line->settings.detect_subprocesses);
   CHECK(line->settings.user_name == "shop");
   CHECK(line->settings.group_name == "shop");

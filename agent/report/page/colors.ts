@@ -49,6 +49,8 @@ export function packageOf(name: string, file: string): string {
   if (/\+0x[0-9a-f]+$/.test(name)) return name.slice(0, name.lastIndexOf("+"));
   const scope = /^(?:[\w&* ]* )?([A-Za-z_]\w*)::/.exec(name);
   if (scope) return scope[1];
+  if (LIBC.test(file)) return "libc";
+  if (CPYTHON.test(file)) return "CPython";
   return folderOf(file) || "Native";
 }
 
@@ -59,19 +61,24 @@ function pythonPackage(file: string): string {
   return folderOf(file) || file;
 }
 
+// Sources of glibc and of CPython, as their debug information names them.
+const LIBC = /(^|\/)sysdeps\/|^\.\.?\/(csu|debug|elf|io|libio|malloc|math|misc|nptl|posix|signal|stdlib|string|time)\//;
+const CPYTHON = /^(\.\/)?(Include|Modules|Objects|Parser|Python)\//;
+
 function folderOf(file: string): string {
   const parts = file.split(/[\\/]/).filter((part) => part !== "" && part !== "." && part !== "..");
   return parts.length > 1 ? parts[parts.length - 2] : "";
 }
 
-/** The categories of all functions, and their colours: the costliest have one each. */
+/** The categories of all functions, and their colours: the costliest have one each, whatever is filtered later. */
 export class Palette {
-  readonly categories: Category[] = [];
+  private readonly names: string[] = [];
   private readonly of: Int32Array;
 
+  /** `self`: of each function, of all that there is. */
   constructor(functions: Functions, by: ColorBy, self: Float64Array) {
     const index = new Map<string, number>();
-    const found: Category[] = [];
+    const found: { name: string; cost: number; color: number }[] = [];
     const belongs = functions.name.map((name, i) => {
       const category = (by === "runtime" ? runtimeOf : packageOf)(name, functions.file[i]);
       let place = index.get(category);
@@ -84,19 +91,28 @@ export class Palette {
       return place;
     });
     const sorted = [...found].sort((a, b) => b.cost - a.cost);
-    const colored = sorted.filter((category) => category.name !== "Not code").slice(0, FILLS.light.length);
-    colored.forEach((category, i) => (category.color = i));
-    this.categories.push(...colored);
-    const rest = sorted.filter((category) => category.color < 0);
-    if (rest.length > 0) {
-      const only = rest.length === 1 ? rest[0].name : `Other (${rest.length})`;
-      this.categories.push({ name: only, cost: rest.reduce((sum, { cost }) => sum + cost, 0), color: -1 });
+    for (const category of sorted.filter(({ name }) => name !== "Not code").slice(0, FILLS.light.length)) {
+      category.color = this.names.length;
+      this.names.push(category.name);
     }
+    const rest = sorted.filter(({ color }) => color < 0);
+    if (rest.length > 0) this.names.push(rest.length === 1 ? rest[0].name : `Other (${rest.length})`);
+    this.colors = this.names.map((_, i) => (rest.length > 0 && i === this.names.length - 1 ? -1 : i));
     this.of = Int32Array.from(belongs, (place) => found[place].color);
   }
 
+  /** -1: that of all that have none of their own. */
+  readonly colors: number[];
+
   colorOf(fn: number): number {
     return fn < 0 ? -1 : this.of[fn];
+  }
+
+  /** What each category costs. */
+  categories(self: Float64Array): Category[] {
+    const costs = new Map<number, number>();
+    self.forEach((cost, fn) => costs.set(this.of[fn], (costs.get(this.of[fn]) ?? 0) + cost));
+    return this.colors.map((color, i) => ({ name: this.names[i], cost: costs.get(color) ?? 0, color }));
   }
 }
 

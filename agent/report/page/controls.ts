@@ -27,6 +27,17 @@ function kindField(view: View): HTMLElement {
   return labelled("Profile", select);
 }
 
+function compareField(view: View): HTMLElement | null {
+  if (!view.compares) return null;
+  const select = h(
+    "select",
+    { onchange: () => view.change({ normalised: select.value === "shares" }) },
+    h("option", { value: "shares" }, "Shares: each run is 100 %"),
+    h("option", { value: "amounts" }, "Amounts as they are (same work)"),
+  );
+  return labelled("Compare", select);
+}
+
 /** Says what is shown now. */
 function shownText(view: View): string {
   const { kind } = view.choice;
@@ -64,6 +75,7 @@ export function controlsSection(view: View, theme: ThemeSwitch): HTMLElement {
       "div",
       { class: "fields" },
       kindField(view),
+      compareField(view),
       labelled("Process", process),
       labelled("Thread", thread),
       h("div", { class: "field sum" }, h("span", {}, "Shown: ", shown), reset),

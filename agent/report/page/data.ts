@@ -37,13 +37,21 @@ export interface Threads {
   thread: string[];
 }
 
+export type Values = Partial<Record<Kind, Float64Array>>;
+
 /** Columns of the same length. */
 export interface Samples {
   node: Int32Array;
   thread: Int32Array;
   slice: Int32Array;
-  line: Int32Array;
-  values: Partial<Record<Kind, Float64Array>>;
+  values: Values;
+}
+
+/** What functions cost alone, by line. */
+export interface Lines {
+  fn: number[];
+  line: number[];
+  values: Values;
 }
 
 export interface Run {
@@ -53,6 +61,7 @@ export interface Run {
   slices: number;
   threads: Threads;
   samples: Samples;
+  lines: Lines;
 }
 
 export interface Functions {
@@ -74,6 +83,7 @@ interface RawRun {
   slice: number;
   threads: { pid: number[]; tid: number[]; process: number[]; thread: number[] };
   samples: Record<string, number[]>;
+  lines: Record<string, number[]>;
 }
 
 interface Raw {
@@ -96,15 +106,16 @@ async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Response(stream).text();
 }
 
+function valuesOf(raw: Record<string, number[]>): Values {
+  const values: Values = { cpu: Float64Array.from(raw.cpu), count: Float64Array.from(raw.count) };
+  if (raw.wall) values.wall = Float64Array.from(raw.wall);
+  return values;
+}
+
 function runOf(raw: RawRun, strings: string[]): Run {
   const node = Int32Array.from(raw.samples["node+"]);
   for (let i = 1; i < node.length; i++) node[i] += node[i - 1];
   const slice = Int32Array.from(raw.samples.slice);
-  const values: Samples["values"] = {
-    cpu: Float64Array.from(raw.samples.cpu),
-    count: Float64Array.from(raw.samples.count),
-  };
-  if (raw.samples.wall) values.wall = Float64Array.from(raw.samples.wall);
   let slices = 1;
   for (const index of slice) slices = Math.max(slices, index + 1);
   return {
@@ -121,9 +132,9 @@ function runOf(raw: RawRun, strings: string[]): Run {
       node,
       thread: Int32Array.from(raw.samples.thread),
       slice,
-      line: Int32Array.from(raw.samples.line),
-      values,
+      values: valuesOf(raw.samples),
     },
+    lines: { fn: raw.lines.function, line: raw.lines.line, values: valuesOf(raw.lines) },
   };
 }
 

@@ -210,7 +210,7 @@ function whatOf(facts: Facts): HTMLElement {
 
 export function headerOf(report: Report, ...buttons: HTMLElement[]): HTMLElement {
   const { runs } = report;
-  const about = runs.length === 1 ? "CPU profile" : "Two profiles compared";
+  const about = runs.length === 1 ? "Profile of" : "Two profiles, compared";
   const sides = runs.map(({ facts }, i) =>
     runs.length === 1 ? whatOf(facts) : h("div", { class: "side" }, h("h2", {}, i === 0 ? "Before" : "After"), whatOf(facts)),
   );

@@ -4,7 +4,7 @@ import { announce, h } from "./dom";
 import type { Tree } from "./tree";
 
 const ROW = 20;
-const LEAST = 0.4; // pixels; what is narrower is not drawn
+const LEAST = 0.7; // pixels; what is narrower is not drawn
 const LEAST_TEXT = 26;
 const FONT = "12px ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
@@ -205,13 +205,17 @@ export class FlameGraph {
     const height = this.box.clientHeight;
     if (!picture || !context || pixels === 0) return;
     const scale = devicePixelRatio || 1;
-    this.canvas.width = Math.round(pixels * scale);
-    this.canvas.height = Math.round(height * scale);
+    const [wide, high] = [Math.round(pixels * scale), Math.round(height * scale)];
+    if (this.canvas.width !== wide || this.canvas.height !== high) {
+      this.canvas.width = wide;
+      this.canvas.height = high;
+    }
     this.canvas.style.width = `${pixels}px`;
     this.canvas.style.height = `${height}px`;
     // It lies over the spacer, which gives the box its height.
     this.canvas.style.marginBottom = `${-height}px`;
-    context.scale(scale, scale);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, pixels, height);
     context.font = FONT;
     context.textBaseline = "middle";
     const colors = this.colors();

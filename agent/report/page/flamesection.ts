@@ -12,14 +12,14 @@ import { calleesOf, callersOf, type Costs } from "./tree";
 import type { View } from "./view";
 
 const HELP =
-  "With the keyboard: arrow keys go to the caller, to the heaviest callee and to the neighbours; Enter zooms in, Backspace zooms out by one, Escape shows all; " +
+  "Arrow keys go to the caller, to the heaviest callee and to the neighbours; Enter zooms in, Backspace zooms out by one, Escape shows all; " +
   "C shows callers and callees; N and Shift+N go to the next and previous match of a search.";
 
 export class FlameSection {
   readonly element: HTMLElement;
   /** The function whose callers and callees are shown; -1: the whole tree is. */
   private opened = -1;
-  private palette!: Palette;
+  private readonly palettes: Record<ColorBy, Palette>;
   private colorBy: ColorBy;
   private costs: { callers: Costs; callees: Costs } | null = null;
   private readonly names: string[];
@@ -46,7 +46,8 @@ export class FlameSection {
     const { name, file } = view.report.functions;
     this.names = name.map((text, i) => `${text}\n${file[i]}`.toLowerCase());
     this.shown = name.map((text) => printable(text) || "(no name)");
-    this.colorBy = new Palette(view.report.functions, "runtime", view.functions[0].self).categories.length > 1 ? "runtime" : "package";
+    this.palettes = { runtime: this.makePalette("runtime"), package: this.makePalette("package") };
+    this.colorBy = this.palettes.runtime.colors.length > 1 ? "runtime" : "package";
     const events = (costs: () => Costs) => ({
       onSelect: (node: number) => this.showDetails(costs(), node),
       onZoom: (node: number) => (this.reset.hidden = node === 0 || this.opened >= 0),
@@ -65,6 +66,14 @@ export class FlameSection {
     view.onChange(() => this.update());
     theme.onChange(() => this.update());
     this.update();
+  }
+
+  private get palette(): Palette {
+    return this.palettes[this.colorBy];
+  }
+
+  private makePalette(by: ColorBy): Palette {
+    return new Palette(this.view.report.functions, by, this.view.functions[0].self);
   }
 
   /** Shows who calls a function and what it calls; the root of all (-1) has neither. */
@@ -97,7 +106,7 @@ export class FlameSection {
   private build(): HTMLElement {
     const title = newId();
     const explanation = this.view.compares
-      ? "Each box is a function, as wide as its share of both runs together, each run counted as 100 %. The boxes below it are what it called."
+      ? "Each box is a function, as wide as what it cost in both runs together. The boxes below it are what it called."
       : "Each box is a function, as wide as its share of what is shown. The boxes below it are what it called, the costliest on the left: left to right is not time.";
     this.whole.append(this.main.element);
     this.sandwich.append(
@@ -116,7 +125,7 @@ export class FlameSection {
       this.whole,
       this.sandwich,
       this.details,
-      h("p", { id: this.help, class: "explanation" }, HELP),
+      h("details", { class: "explanation" }, h("summary", {}, "Keyboard"), h("p", { id: this.help }, HELP)),
     );
   }
 
@@ -140,9 +149,8 @@ export class FlameSection {
   private update(): void {
     const { view } = this;
     const functions = view.report.functions;
-    this.palette = new Palette(functions, this.colorBy, view.functions[view.functions.length - 1].self);
     if (view.compares) this.legend.showChange(this.theme.theme);
-    else this.legend.show(this.palette.categories, view.sum[0], this.theme.theme);
+    else this.legend.show(this.palette.categories(view.functions[0].self), view.sum[0], this.theme.theme);
     this.whole.hidden = this.opened >= 0;
     this.sandwich.hidden = this.opened < 0;
     if (this.opened >= 0) {
@@ -176,18 +184,19 @@ export class FlameSection {
     const { theme } = this.theme;
     const label = (node: number) => this.labelOf(costs, node);
     if (this.view.compares) {
-      const [before, after] = this.view.sum;
+      const { bases } = this.view.scale;
+      const [before, after] = bases;
       const width = costs.total[0].map((value, i) => (before > 0 ? value / before : 0) + (after > 0 ? costs.total[1][i] / after : 0));
       return {
         tree,
         width,
         label,
-        fill: (node) => changeFill(tree.fn[node] < 0 ? 0 : changeOf(costs.total.map((total) => total[node]), this.view.sum).degree, theme),
+        fill: (node) => changeFill(tree.fn[node] < 0 ? 0 : changeOf(costs.total.map((total) => total[node]), bases).degree, theme),
         describe: (node) => this.describe(costs, node),
         tip: (node) => this.tip(costs, node),
       };
     }
-    const colors = new Map([-1, ...this.palette.categories.map(({ color }) => color)].map((color) => [color, tints(color, theme)]));
+    const colors = new Map([-1, ...this.palette.colors].map((color) => [color, tints(color, theme)]));
     return {
       tree,
       width: costs.total[0],
@@ -212,7 +221,7 @@ export class FlameSection {
     const values = costs.total.map((total) => total[node]);
     const text = (value: number, run: number) => `${format.share(value, sum[run])} (${format.amount(value, kind, sum[run])})`;
     if (this.view.compares) {
-      const { absolute, relative } = changeText(changeOf(values, sum), values, sum);
+      const { absolute, relative } = changeText(values, this.view.scale);
       return [`before ${text(values[0], 0)}`, `after ${text(values[1], 1)}`, `change ${absolute}, ${relative}`];
     }
     return [`total ${text(values[0], 0)}`, `self ${text(costs.self[0][node], 0)}`];
@@ -259,8 +268,8 @@ export class FlameSection {
     }
     const graph = costs === this.view.costs ? this.main : costs === this.costs?.callers ? this.callers : this.callees;
     const place = this.placeOf(fn);
-    const lines = this.view.hotLines(fn).slice(0, 5);
-    const own = this.view.functions[this.view.functions.length - 1].self[fn];
+    const lines = this.view.hotLines(fn);
+    const own = lines.reduce((sum, { cost }) => sum + cost, 0);
     const path = costs.tree.path(node).map((above) =>
       h("li", {}, h("button", { type: "button", class: "link", "aria-current": above === node ? "true" : null, onclick: () => graph.select(above) }, nameText(this.shown[costs.tree.fn[above]]))),
     );
@@ -268,7 +277,7 @@ export class FlameSection {
       h("h3", {}, nameText(this.shown[fn])),
       place === "" ? "" : h("p", { class: "place" }, nameText(place)),
       h("p", {}, this.figures(costs, node).join(" · ")),
-      lines.length > 0 ? h("p", {}, `Its own lines: ${lines.map(({ line, cost }) => `${line} (${format.share(cost, own)})`).join(", ")}`) : "",
+      lines.length > 0 ? h("p", {}, `Its own cost by line, over the whole run: ${lines.slice(0, 5).map(({ line, cost }) => `line ${line} (${format.share(cost, own)})`).join(", ")}`) : "",
       h(
         "p",
         { class: "buttons" },

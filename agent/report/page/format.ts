@@ -25,7 +25,7 @@ function longDuration(seconds: number): string {
     [Math.floor(whole / 3600), "h"],
     [Math.floor(whole / 60) % 60, "min"],
     [whole % 60, "s"],
-  ].filter(([count], i) => i === 2 || (count as number) > 0);
+  ].filter(([count]) => (count as number) > 0);
   return (seconds < 0 ? "−" : "") + parts.map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
@@ -50,6 +50,12 @@ export function plural(value: number, noun: string): string {
 export function amount(value: number, kind: Kind, largest: number): string {
   if (kind === "count") return count(value);
   return largest >= 1e9 ? `${(value / 1e9).toFixed(3)} s` : `${(value / 1e6).toFixed(3)} ms`;
+}
+
+/** With a sign. */
+export function signedAmount(value: number, kind: Kind, largest: number): string {
+  const text = amount(Math.abs(value), kind, largest);
+  return value === 0 ? text : (value > 0 ? "+" : "−") + text;
 }
 
 /** With each digit, for who wants to compare. */

@@ -2,7 +2,7 @@
 // The functions as a table: sorted, filtered, copied; some hundred rows at a time.
 import { announce, copyText, h, labelled, nameText, newId, printable } from "./dom";
 import * as format from "./format";
-import { changeOf, changeText, type Change } from "./compare";
+import { changeOf, changeText, sideText } from "./compare";
 import type { View } from "./view";
 
 const FIRST = 25;
@@ -64,7 +64,7 @@ export class FunctionTable {
   private build(): HTMLElement {
     const title = newId();
     const explanation = this.view.compares
-      ? "Self: what a function’s own code used. Total: with all that it called. Each run counts as 100 %, so that a longer one does not look slower."
+      ? "Self: what a function’s own code used. Total: with all that it called. Changes of shares are in percentage points (pp)."
       : "Self: what a function’s own code used. Total: with all that it called. Press a name to see who calls it and what it calls.";
     return h(
       "section",
@@ -80,7 +80,7 @@ export class FunctionTable {
       ),
       h(
         "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": title },
+        { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of functions" },
         h("table", { class: "functions-table" }, this.caption, h("thead", {}, this.head), this.body),
       ),
       h("p", { class: "more" }, this.more),
@@ -190,8 +190,12 @@ export class FunctionTable {
         h(
           "th",
           { scope: "row", class: "name" },
-          h("button", { type: "button", class: "link", onclick: () => this.open(fn) }, nameText(name[fn])),
-          place(fn) === "" ? null : nameText(place(fn), { class: "place" }),
+          h(
+            "div",
+            {},
+            h("button", { type: "button", class: "link", onclick: () => this.open(fn) }, nameText(name[fn] || "(no name)")),
+            place(fn) === "" ? null : nameText(place(fn), { class: "place" }),
+          ),
         ),
       ],
       copied: [
@@ -226,31 +230,29 @@ export class FunctionTable {
   }
 
   private changeColumns(): Column[] {
-    const { kind } = this.view.choice;
-    const sums = this.view.sum;
+    const { scale } = this.view;
     const side = (key: "self" | "total", run: number, title: string): Column => ({
       key: `${key}-${run}`,
       title,
-      order: (row) => row[key][run] / (sums[run] || 1),
-      cells: (row) => [h("td", { class: "number", title: format.exact(row[key][run], kind) }, format.share(row[key][run], sums[run]))],
-      copied: [[title, (row) => format.share(row[key][run], sums[run])]],
+      order: (row) => row[key][run],
+      cells: (row) => [h("td", { class: "number", title: format.exact(row[key][run], scale.kind) }, sideText(row[key][run], run, scale))],
+      copied: [[title, (row) => sideText(row[key][run], run, scale)]],
     });
     const change = (key: "self" | "total", title: string): Column => {
-      const of = (row: Row): Change => changeOf(row[key], sums);
       return {
         key: `${key}-change`,
         title,
-        order: (row) => Math.abs(of(row).points),
+        order: (row) => Math.abs(changeOf(row[key], scale.bases).points),
         cells: (row) => {
-          const { absolute, relative, trend } = changeText(of(row), row[key], sums);
+          const { absolute, relative, trend } = changeText(row[key], scale);
           return [
             h("td", { class: `number change ${trend}` }, absolute),
             h("td", { class: `number change ${trend}` }, relative),
           ];
         },
         copied: [
-          [title, (row) => changeText(of(row), row[key], sums).absolute],
-          [`${title}, relative`, (row) => changeText(of(row), row[key], sums).relative],
+          [title, (row) => changeText(row[key], scale).absolute],
+          [`${title}, relative`, (row) => changeText(row[key], scale).relative],
         ],
       };
     };

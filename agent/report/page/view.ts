@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of the report is shown at the moment: the reader's choice, and the costs that follow from it.
+import type { Scale } from "./compare";
 import type { Kind, Report, Run, Threads } from "./data";
 import { byFunction, totals, type Costs } from "./tree";
 
@@ -11,6 +12,8 @@ export interface Choice {
   /** Time slices [from, to). */
   from: number;
   to: number;
+  /** Of two runs: each counts as 100 %; else amounts are compared as they are. */
+  normalised: boolean;
 }
 
 /** Threads that can be chosen together. */
@@ -29,6 +32,7 @@ export class View {
   functions!: { self: Float64Array; total: Float64Array }[];
   /** What all of it costs, by run. */
   sum!: number[];
+  private readonly known = new Map<string, Group[]>();
   private readonly listeners: (() => void)[] = [];
 
   constructor(readonly report: Report) {
@@ -37,19 +41,27 @@ export class View {
     this.kinds = (["cpu", "wall", "count"] as Kind[]).filter(has);
     if (this.kinds.length === 0) this.kinds = ["cpu"];
     this.slices = Math.max(...report.runs.map((run) => run.slices));
-    const wanted = report.compare ?? "cpu";
+    const wanted = report.compare ?? "wall"; // who asked for it wants to see it
     this.choice = {
       kind: this.kinds.includes(wanted) ? wanted : this.kinds[0],
       process: "",
       thread: "",
       from: 0,
       to: this.slices,
+      normalised: true,
     };
     this.compute();
   }
 
   get compares(): boolean {
     return this.report.compare !== null && this.report.runs.length === 2;
+  }
+
+  /** How two runs are compared. */
+  get scale(): Scale {
+    const { kind, normalised } = this.choice;
+    const most = Math.max(...this.sum);
+    return { kind, normalised, bases: normalised ? this.sum : this.sum.map(() => most) };
   }
 
   /** Called after each change. */
@@ -65,12 +77,13 @@ export class View {
   }
 
   processes(): Group[] {
-    return this.groups((threads, i) => ({ key: this.processKey(threads, i), label: this.processLabel(threads, i) }), "");
+    return this.cached(`${this.choice.kind} processes`, (threads, i) => ({ key: this.processKey(threads, i), label: this.processLabel(threads, i) }), "");
   }
 
   /** Of the chosen process. */
   threads(): Group[] {
-    return this.groups(
+    return this.cached(
+      `${this.choice.kind} threads ${this.choice.process}`,
       (threads, i) => ({ key: this.threadKey(threads, i), label: this.threadLabel(threads, i) }),
       this.choice.process,
     );
@@ -89,14 +102,12 @@ export class View {
     return sums;
   }
 
-  /** A function's own cost by line, the hottest first; lines that are not known are left out. */
+  /** A function's own cost by line over the whole (last) run, the hottest first, where lines are known. */
   hotLines(fn: number): { line: number; cost: number }[] {
-    const { tree } = this.report;
-    const lines = new Map<number, number>();
-    this.eachSample(this.report.runs[this.report.runs.length - 1], (node, value, line) => {
-      if (tree.fn[node] === fn && line > 0) lines.set(line, (lines.get(line) ?? 0) + value);
-    });
-    return [...lines].map(([line, cost]) => ({ line, cost })).sort((a, b) => b.cost - a.cost);
+    const { lines } = this.report.runs[this.report.runs.length - 1];
+    const value = lines.values[this.choice.kind];
+    const found = lines.fn.flatMap((other, i) => (other === fn ? [{ line: lines.line[i], cost: value?.[i] ?? 0 }] : []));
+    return found.filter(({ cost }) => cost > 0).sort((a, b) => b.cost - a.cost);
   }
 
   private compute(): void {
@@ -111,14 +122,14 @@ export class View {
     this.functions = runs.map((_, run) => byFunction(this.costs, run, functions.name.length));
   }
 
-  private eachSample(run: Run, visit: (node: number, value: number, line: number) => void): void {
-    const { node, thread, slice, line, values } = run.samples;
+  private eachSample(run: Run, visit: (node: number, value: number) => void): void {
+    const { node, thread, slice, values } = run.samples;
     const value = values[this.choice.kind];
     if (!value) return;
     const { from, to } = this.choice;
     const chosen = this.chosenThreads(run.threads);
     for (let i = 0; i < node.length; i++) {
-      if (chosen[thread[i]] === 1 && slice[i] >= from && slice[i] < to) visit(node[i], value[i], line[i]);
+      if (chosen[thread[i]] === 1 && slice[i] >= from && slice[i] < to) visit(node[i], value[i]);
     }
   }
 
@@ -149,6 +160,15 @@ export class View {
   private threadLabel(threads: Threads, i: number): string {
     const name = threads.thread[i] || "thread";
     return this.compares || threads.tid[i] === 0 ? name : `${name} (${threads.tid[i]})`;
+  }
+
+  private cached(key: string, describe: (threads: Threads, i: number) => { key: string; label: string }, process: string): Group[] {
+    let found = this.known.get(key);
+    if (found === undefined) {
+      found = this.groups(describe, process);
+      this.known.set(key, found);
+    }
+    return found;
   }
 
   private groups(describe: (threads: Threads, i: number) => { key: string; label: string }, process: string): Group[] {

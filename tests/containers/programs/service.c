@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* service.py in C that is C++ as well: burns CPU in tokenize() and checksum(), three to one, until SIGTERM, and then ends
- * with status 7. */
+ * with status 7. With "hidden" as its argument it wants not to be looked into. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 static volatile sig_atomic_t stopped;
@@ -31,7 +33,8 @@ __attribute__((noinline)) void checksum(double until) {
   }
 }
 
-int main(void) {
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "hidden") == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   signal(SIGTERM, stop);
   puts("ready");
   fflush(stdout);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "agent/cli/settings.h"
+#include "agent/profile/frame.h"
+#include "spies/spy.h"
+#include "symbolizer/symbolizer.h"
+
+namespace agent {
+
+/// All that makes stacks and their names: every runtime's spy, the tables that they share, and the
+/// symbolizer. Outlives the sampler and the writer of a run. Threads as each part says.
+class SpySet {
+ public:
+  explicit SpySet(const Settings& settings);
+  ~SpySet();
+  SpySet(const SpySet&) = delete;
+  SpySet& operator=(const SpySet&) = delete;
+
+  [[nodiscard]] FunctionTable& functions();
+  [[nodiscard]] Symbolizer& symbolizer();
+  /// In the order in which processes are offered to them.
+  [[nodiscard]] std::vector<SpyFactory*> factories();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace agent
