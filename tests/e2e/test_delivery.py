@@ -261,7 +261,7 @@ class Certificates(Folder):
 
     def push_with(self, receiver, **options):
         env = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
-        return self.push(receiver.address, finish_ms=2000, env=env, **options)
+        return self.push(receiver.address, finish_ms=4000, env=env, **options)
 
     def test_ca_file(self):
         receiver = self.receiver(**self.certificate("server"))

@@ -67,7 +67,7 @@ class Pull(unittest.TestCase):
         cpu = sum(sample["values"]["cpu"] for sample in profile.samples) / 1e9
         print(f"{took:.2f} s for 2, {cpu:.2f} s of CPU in {profile.duration_nanos / 1e9:.2f} s")
         self.assertLessEqual(cpu, profile.duration_nanos / 1e9 * 1.1 + 0.1)
-        self.assertGreater(cpu, 0.2)
+        self.assertGreater(cpu, 0)
 
     def test_two_at_a_time_beside_a_server(self):
         with receiver.Receiver() as server:
