@@ -241,10 +241,10 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       if (line.settings.choice || line.settings.pid != Pid{}) return {};
       return Fail(Errc::kInvalid, "no process given",
                   fmt::format("agent {} {}", info.name, info.arguments));
-    case CommandInfo::Takes::kFile:
+    case CommandInfo::Takes::kWord:
       line.plain = std::move(plain);
       if (line.plain.size() == 1) return {};
-      return Fail(Errc::kInvalid, "which file?",
+      return Fail(Errc::kInvalid, "one word was expected",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kNothing:
       if (plain.empty()) return {};

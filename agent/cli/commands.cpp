@@ -74,7 +74,7 @@ constexpr std::array kCommands = {
                 {{{"/agent/agent", "where other containers of a pod find it"},
                   {"/usr/local/bin/agent", "for all users"},
                   {"/usr/bin/pyroscope", "under the old agent's name"}}},
-                Takes::kFile},
+                Takes::kWord},
     CommandInfo{
         Command::kVerify,
         "verify",
@@ -85,6 +85,22 @@ constexpr std::array kCommands = {
           {"", "tries the one of PYROSCOPE_SERVER_ADDRESS, with the credentials there"},
           {"--upload-format otlp --server-address http://alloy:4318", "in one format only"}}},
         Takes::kNothing},
+    CommandInfo{Command::kMan,
+                "man",
+                "",
+                "Prints the manual page.",
+                {{{"> agent.1", "to read it: man ./agent.1"},
+                  {"| man -l -", "to read it at once"},
+                  {"| groff -man -Tutf8", "where there is no man"}}},
+                Takes::kNothing},
+    CommandInfo{Command::kCompletion,
+                "completion",
+                "SHELL",
+                "Prints the script that completes commands and flags in bash, zsh or fish.",
+                {{{"bash", "to use it: source <(agent completion bash)"},
+                  {"zsh", "to use it: agent completion zsh > \"${fpath[1]}/_agent\""},
+                  {"fish", "to use it: agent completion fish | source"}}},
+                Takes::kWord},
 };
 
 }  // namespace

@@ -19,6 +19,8 @@ enum class Command : std::uint8_t {
   kDoctor,
   kVerify,
   kInstall,
+  kMan,
+  kCompletion,
 };
 
 /// A set of commands.
@@ -64,7 +66,7 @@ struct CommandInfo {
     kProgram,  ///< A program with its arguments, which are passed on untouched.
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
-    kFile,     ///< A path.
+    kWord,     ///< One word: a path, a name.
     kEither,   ///< A program or the flag --pid, or nothing.
     kNothing,
   } takes;

@@ -17,6 +17,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/path.h"
+#include "agent/base/write_all.h"
 #include "agent/cli/command_line.h"
 #include "agent/cli/delivery_settings.h"
 #include "agent/cli/doctor.h"
@@ -25,6 +26,7 @@
 #include "agent/cli/report_command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/settings.h"
+#include "agent/cli/shell_help.h"
 #include "agent/cli/top_command.h"
 #include "agent/cli/verify_command.h"
 #include "agent/format/profile_file.h"
@@ -167,6 +169,10 @@ void ApplyOldDefaults(Settings& settings) {
   }
 }
 
+[[noreturn]] void PrintAndExit(std::string_view text) {
+  std::exit(WriteAll(STDOUT_FILENO, text) || errno == EPIPE ? 0 : 1);
+}
+
 [[noreturn]] void Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   const bool as_pyroscope = argc > 0 && BaseName(argv[0]) == "pyroscope";
@@ -176,11 +182,7 @@ void ApplyOldDefaults(Settings& settings) {
     std::exit(kUsageError);
   }
   HideSecrets(line->settings, argc, argv);
-  if (!line->help.empty()) {
-    [[maybe_unused]] const ssize_t written =
-        ::write(STDOUT_FILENO, line->help.data(), line->help.size());
-    std::exit(0);
-  }
+  if (!line->help.empty()) PrintAndExit(line->help);
   Settings settings = line->settings;
   const GetEnvironment get_environment = [](const char* name) { return std::getenv(name); };
   ApplyEnvironment(line->command, line->given, get_environment, settings);
@@ -222,6 +224,14 @@ void ApplyOldDefaults(Settings& settings) {
       std::exit(RunDiff(line->plain, settings, outputs));
     case Command::kDoctor:
       std::exit(RunDoctor({.pid = settings.pid, .program = line->plain}));
+    case Command::kMan:
+      PrintAndExit(ManPage());
+    case Command::kCompletion: {
+      const Result<std::string> script = Completion(line->plain.front());
+      if (script) PrintAndExit(*script);
+      LogError("{}", script.error().Message());
+      std::exit(kUsageError);
+    }
     case Command::kInstall:
       if (const Result<void> installed = Install(line->plain.front()); !installed) {
         LogError("not installed: {}", installed.error().Message());

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "agent/cli/shell_help.h"
 #include "tests/support/catch.h"
 
 using namespace agent;
@@ -68,6 +69,22 @@ TEST_CASE("bad input names what was wrong") {
   CHECK_FALSE(Fault({"connect", "--pid", "x"}).empty());
   CHECK_FALSE(Fault({"run", "app"}).empty());
   CHECK_FALSE(Fault({}).empty());
+}
+
+TEST_CASE("the manual and the completions name every command and flag") {
+  const std::string man = ManPage();
+  const std::string bash = Completion("bash").value();
+  const std::string zsh = Completion("zsh").value();
+  const std::string fish = Completion("fish").value();
+  for (const CommandInfo& info : AllCommands()) {
+    INFO(info.name);
+    for (const std::string& text : {man, bash, zsh, fish}) CHECK(text.contains(info.name));
+  }
+  for (const Option& option : AllOptions()) {
+    INFO(option.name);
+    for (const std::string& text : {bash, zsh, fish}) CHECK(text.contains(option.name));
+  }
+  CHECK_FALSE(Completion("tcsh"));
 }
 
 TEST_CASE("a mistyped word brings the one that was meant") {
