@@ -3,7 +3,7 @@
 """Makes the seeds of the corpus anew: python3 tests/fuzz/make_corpus.py (gcc, g++, binutils, xz).
 
 What fuzzing found lies beside them as found_*; go_pclntab's and dotnet_metadata's are what
-their tests in tests/unit make (dotnet_metadata/compiled: the C# compiler).
+their tests in tests/unit make (dotnet_metadata/compiled: the C# compiler), profile_file's pprof what the agent wrote.
 """
 
 import pathlib
