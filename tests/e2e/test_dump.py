@@ -2,6 +2,7 @@
 """`agent dump`: the stack of each thread, of programs that run, wait, hang or stand still."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import unittest
 import agent_runs
 from agent_runs import AGENT
 
+FUTEX = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
 PROGRAM = """
 import threading
 def spin():
@@ -35,6 +37,9 @@ class Dump(unittest.TestCase):
     def start_python(self, interpreter):
         target = self.start(interpreter, "-c", PROGRAM)
         self.assertEqual(target.stdout.readline(), "\n")
+        syscall = pathlib.Path(f"/proc/{target.pid}/syscall")
+        while not syscall.read_text().startswith(f"{FUTEX} "):  # from the line to the lock
+            pass
         return target
 
     def dump(self, target, *flags):

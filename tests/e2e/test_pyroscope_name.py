@@ -73,7 +73,9 @@ class PyroscopeName(unittest.TestCase):
         if os.geteuid() != 0 or not shutil.which("ip"):
             self.skipTest("needs root and ip (Debian: iproute2), for a network of its own")
         run = subprocess.run(["unshare", "-n", sys.executable, "-c", ALONE, self.pyroscope, "exec", "sh", "-c", BUSY],
-                             capture_output=True, text=True, timeout=60)
+                             env=os.environ | {"PYTHONPATH": os.path.dirname(receiver.__file__)}, capture_output=True,
+                             text=True, timeout=60)
+        self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(json.loads(run.stdout.splitlines()[-1]), [3, ["sh"], []], run.stderr)
 
 
