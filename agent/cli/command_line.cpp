@@ -203,6 +203,9 @@ Result<void> ApplyFlags(const Parser& parser, CommandLine& line) {
 
 // The names must say the format, unless a flag does.
 Result<void> CheckOutputs(const Settings& settings) {
+  if (settings.format && settings.outputs.empty()) {
+    return Fail(Errc::kInvalid, "--format says how, -o FILE must say where");
+  }
   if (settings.format) return {};
   for (const std::string& path : settings.outputs) {
     if (const auto format = ProfileFileFormat(path); !format) {

@@ -33,7 +33,7 @@ constexpr std::array kCommands = {
                 "Shows profiles from files, or writes them in another form.",
                 {{{"run.pb.gz", "prints the hottest functions"},
                   {"run.pb.gz -o run.html", "makes a page for the browser"},
-                  {"a.folded b.pb.gz -o all.speedscope.json", "adds two up, for speedscope"}}},
+                  {"a.pb.gz b.pb.gz -o all.speedscope.json", "adds two up, for speedscope"}}},
                 Takes::kFiles},
     CommandInfo{Command::kDump,
                 "dump",

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,6 +100,12 @@ std::vector<RunFile> OutputsOf(const Settings& settings) {
   return files;
 }
 
+// Names of our descriptors, which the sampler has let go of.
+bool IsOwnDescriptor(std::string_view path) {
+  return path == "/dev/stdout" || path == "/dev/stderr" || path == "/dev/stdin" ||
+         path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/");
+}
+
 // Decides where the profile goes. False: nowhere.
 bool PlanOutput(SessionPlan& plan) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
@@ -128,8 +135,26 @@ std::optional<RunAs> PlanRunAs(const Settings& settings) {
   std::exit(kUsageError);
 }
 
+// The sampler may become that user as well (FollowsProgram): the files must be his to write.
+void CheckFilesAs(const RunAs& run_as, const std::vector<RunFile>& files) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (Become(run_as) != 0) ::_exit(0);  // it stays what it is, then
+    for (const RunFile& file : files) {
+      const Result<void> writable = CheckProfileFile(file.path);
+      if (writable) continue;
+      LogError("--user-name, --group-name: {}", writable.error().Message());
+      ::_exit(kUsageError);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  if (child > 0 && ::waitpid(child, &status, 0) == child && status != 0) std::exit(kUsageError);
+}
+
 [[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
   const std::optional<RunAs> run_as = PlanRunAs(plan.settings);
+  if (run_as && FollowsProgram() && !plan.outputs.empty()) CheckFilesAs(*run_as, plan.outputs);
   if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
     ExecInPlace(line.plain, run_as);
   }
@@ -194,6 +219,10 @@ void ApplyOldDefaults(Settings& settings) {
   }
   const std::vector<RunFile> outputs = OutputsOf(settings);
   for (const RunFile& file : outputs) {
+    if (kSampling.Has(line->command) && IsOwnDescriptor(file.path)) {
+      LogError("{} is the program's own: give a file to write the profile to", file.path);
+      std::exit(kUsageError);
+    }
     if (const Result<void> writable = CheckProfileFile(file.path); !writable) {
       LogError("{}", writable.error().Message());
       std::exit(kUsageError);

@@ -38,10 +38,28 @@ Result<FileRun> Load(const std::string& path) {
   return run;
 }
 
+bool HasTimes(const LoadedProfile& loaded) {
+  const SampleValue total = loaded.profile.Total();
+  return total.cpu_ns > 0 || total.wall_ns > 0;
+}
+
+// False, with a line, when there is nothing of what the user asked to see.
+bool Has(const FileRun& run, const Measure& measure, const std::string& path) {
+  if (measure.value == nullptr || run.loaded->profile.Total().*measure.value > 0) return true;
+  LogError("{} has no {}: choose something else (--by cpu, wall or samples)", path,
+           measure.value == kSampleCount.value ? "samples" : fmt::format("{} time", measure.name));
+  return false;
+}
+
 Result<FileRun> LoadAll(const std::vector<std::string>& paths) {
   AGENT_TRY(FileRun sum, Load(paths.front()));
   for (std::size_t i = 1; i < paths.size(); ++i) {
     AGENT_TRY(const FileRun more, Load(paths[i]));
+    if (HasTimes(*sum.loaded) != HasTimes(*more.loaded)) {
+      return std::unexpected(Error{
+          Errc::kInvalid, "one file tells times, the other samples only: they cannot be added up",
+          0, fmt::format("{}, {}", paths.front(), paths[i])});
+    }
     AddProfile(*sum.loaded, *more.loaded);
     sum.facts = {};
     sum.facts.name = fmt::format("{} profiles", paths.size());
@@ -69,8 +87,13 @@ CompareBy ComparedBy(const Measure& measure) {
 
 int RunReport(const std::vector<std::string>& files, const Settings& settings,
               const std::vector<RunFile>& outputs) {
+  if (settings.measure.value != nullptr && !outputs.empty() && !settings.text) {
+    LogError("--by is for the table: leave out -o, or add --text");
+    return kUsageError;
+  }
   const Result<FileRun> run = LoadAll(files);
   if (!run) return Fail(run.error());
+  if (!Has(*run, settings.measure, files.front())) return kUsageError;
   for (const RunFile& file : outputs) {
     const Result<void> written = WriteRunFile(file, run->loaded->profile, run->facts);
     if (!written) return Fail(written.error());
@@ -94,14 +117,7 @@ int RunDiff(const std::vector<std::string>& files, const Settings& settings,
   if (!after) return Fail(after.error());
   Measure measure = settings.measure;
   if (measure.value == nullptr) measure = MainMeasure(after->loaded->profile.Total());
-  for (const FileRun* run : {&*before, &*after}) {
-    if (run->loaded->profile.Total().*measure.value > 0) continue;
-    LogError(
-        "{} has no {}: compare by something else (--by cpu, wall or samples)",
-        run == &*before ? files[0] : files[1],
-        measure.value == kSampleCount.value ? "samples" : fmt::format("{} time", measure.name));
-    return kUsageError;
-  }
+  if (!Has(*before, measure, files[0]) || !Has(*after, measure, files[1])) return kUsageError;
   for (const RunFile& file : outputs) {
     const std::string page =
         EncodeDiffPage({before->loaded->profile, before->facts},

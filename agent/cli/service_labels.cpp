@@ -17,6 +17,8 @@ namespace agent {
 namespace {
 
 constexpr std::size_t kMostBytes = 1u << 20;
+constexpr std::size_t kMostValue = 600;   // U+FFFD has three bytes: the server takes 2,048
+constexpr std::size_t kMostKnown = 5000;  // a program could invent names for ever
 
 // The value of NAME=value among words that each end in a zero; "" when there is none.
 std::string ValueOf(std::string_view environment, std::string_view name) {
@@ -24,7 +26,7 @@ std::string ValueOf(std::string_view environment, std::string_view name) {
     const std::size_t end = std::min(environment.find('\0'), environment.size());
     const std::string_view word = environment.substr(0, end);
     if (word.size() > name.size() && word.starts_with(name) && word[name.size()] == '=') {
-      return ReplaceNonUtf8(word.substr(name.size() + 1));
+      return ReplaceNonUtf8(word.substr(name.size() + 1, kMostValue));
     }
     environment.remove_prefix(std::min(end + 1, environment.size()));
   }
@@ -80,6 +82,7 @@ std::shared_ptr<const Labels> ServiceLabels::Of(Pid process) {
   Labels labels = ServiceLabelsOf(environment.value_or(""), cgroup.value_or(""), ProgramOf(folder));
   for (const auto& [key, value] : node_) SetLabel(labels, key, value);
   std::ranges::sort(labels);
+  if (known_.size() >= kMostKnown) known_.clear();
   std::shared_ptr<const Labels>& known = known_[labels];
   if (known == nullptr) known = std::make_shared<const Labels>(labels);
   return known;

@@ -240,8 +240,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
   const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
-  if (const Result<void> written = recorder.Finish(all_facts); !written) {
-    LogError("the profile was not written: {}", written.error().Message());
+  const std::vector<Result<void>> written = recorder.Finish(all_facts);
+  for (const Result<void>& result : written) {
+    if (!result) LogError("the profile was not written: {}", result.error().Message());
   }
   // Who waits for a profile gets what there is.
   if (pull) pull->Finish(report.finish_ordered + kUploadTimeAtEnd);
@@ -250,7 +251,9 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   if (const Profile* run = recorder.run()) {
     if (plan.summary) {
       WriteToStderr(FormatSummary(*run, all_facts, {.prefix = "agent: "}));
-      for (const RunFile& file : files_of_run) WriteToStderr(WrittenLine(file));
+      for (std::size_t i = 0; i < written.size(); ++i) {
+        if (written[i]) WriteToStderr(WrittenLine(files_of_run[i]));
+      }
     }
     for (const std::string& line : LossLines(run->losses(), run->Total().count)) {
       LogWarn("{}", line);

@@ -254,7 +254,7 @@ constexpr std::array kOptions = {
            }},
     Option{"kernel", "", "",
            "With --wall: the kernel's functions that a sleeping thread is in; needs CAP_SYS_ADMIN",
-           kWhat, kReading,
+           kWhat, Commands(Command::kExec, Command::kConnect, Command::kDump),
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.kernel);
            }},

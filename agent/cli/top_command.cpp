@@ -85,7 +85,9 @@ class Screen final : public ProfileSink {
 
  private:
   // The keeper is asked, as the user would.
-  static void AskForTheEnd() { ::kill(::getppid(), SIGINT); }
+  void AskForTheEnd() const {
+    if (::getppid() == keeper_) ::kill(keeper_, SIGTERM);
+  }
 
   void Run() {
     while (!ending_) {
@@ -146,6 +148,7 @@ class Screen final : public ProfileSink {
   }
 
   const int fd_;
+  const pid_t keeper_ = ::getppid();
   const bool is_terminal_;
   std::mutex mutex_;
   TopView view_;

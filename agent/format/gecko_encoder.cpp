@@ -18,12 +18,14 @@ namespace {
 using nlohmann::json;
 
 constexpr int kVersion = 24;
-// A sample that was taken often in one time slice is repeated, this often at most.
-constexpr std::int64_t kMostRepeats = 100'000;
+// A sample that was taken often in one time slice is repeated. Above this many in all, each row
+// stands for several.
+constexpr std::int64_t kMostRows = 1'000'000;
 
 class ThreadEncoder {
  public:
-  explicit ThreadEncoder(const Profile& profile) : profile_(profile) {}
+  explicit ThreadEncoder(const Profile& profile)
+      : profile_(profile), samples_per_row_(profile.Total().count / kMostRows + 1) {}
 
   json Encode(const ThreadTimeline& line) {
     json samples = json::array();
@@ -77,8 +79,10 @@ class ThreadEncoder {
 
  private:
   static double Milliseconds(Nanoseconds time) { return static_cast<double>(time.count()) / 1e6; }
-  static std::int64_t Repeats(const ThreadTimeline::Sample& sample) {
-    return std::clamp<std::int64_t>(sample.value.count, 1, kMostRepeats);
+  // Rounded; at least one, for what has no sample has CPU time.
+  [[nodiscard]] std::int64_t Repeats(const ThreadTimeline::Sample& sample) const {
+    return std::max<std::int64_t>((sample.value.count + samples_per_row_ / 2) / samples_per_row_,
+                                  1);
   }
 
   void AddSamples(const ThreadTimeline::Sample& sample, double step, double& at, json& samples) {
@@ -125,6 +129,7 @@ class ThreadEncoder {
   }
 
   const Profile& profile_;
+  const std::int64_t samples_per_row_;
   json frames_ = json::array();
   json stacks_ = json::array();
   json strings_ = json::array();

@@ -12,11 +12,11 @@
 namespace agent {
 namespace {
 
-constexpr std::size_t kMostBytes = 1u << 30;
+constexpr std::size_t kMostBytes = 256u << 20;
 
 // The first character that is no space.
 char FirstCharacter(std::string_view text) {
-  const std::size_t at = text.find_first_not_of(" \t\r\n\xef\xbb\xbf");
+  const std::size_t at = text.find_first_not_of(" \t\r\n");
   return at == std::string_view::npos ? '\0' : text[at];
 }
 
@@ -24,7 +24,7 @@ char FirstCharacter(std::string_view text) {
 bool LooksLikeText(std::string_view bytes) {
   const std::string_view begin = bytes.substr(0, 4096);
   return begin.find('\0') == std::string_view::npos && begin.find(' ') != std::string_view::npos &&
-         bytes.front() != '\n' && bytes.front() >= ' ';
+         static_cast<unsigned char>(bytes.front()) >= ' ';
 }
 
 Result<std::string> ReadWhole(const std::string& path) {
@@ -35,7 +35,7 @@ Result<std::string> ReadWhole(const std::string& path) {
   while (file) {
     file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
     bytes.append(piece, 0, static_cast<std::size_t>(file.gcount()));
-    if (bytes.size() > kMostBytes) return Fail(Errc::kLimit, "larger than 1 GiB", path);
+    if (bytes.size() > kMostBytes) return Fail(Errc::kLimit, "larger than 256 MiB", path);
   }
   if (file.bad()) return FailErrno("cannot read", path);
   return bytes;
@@ -52,7 +52,8 @@ void AddProfile(LoadedProfile& sum, const LoadedProfile& more) {
     modules.emplace(&module,
                     known != sum.modules.end() ? &*known : &sum.modules.emplace_back(module));
   }
-  // As Merge does, with the frames translated.
+  // As Merge does, with the frames translated; what has times of its own comes behind the rest.
+  const WallTime begin = sum.profile.start() + sum.profile.duration();
   std::vector<Frame> frames;
   for (const Profile::Entry& entry : more.profile.Entries()) {
     const std::span<const Frame> theirs = more.profile.StackFrames(entry.key.stack);
@@ -62,8 +63,7 @@ void AddProfile(LoadedProfile& sum, const LoadedProfile& more) {
       frame.function = sum.functions.Intern(function.name, function.file, function.start_line);
       if (frame.module != nullptr) frame.module = modules.at(frame.module);
     }
-    const WallTime at =
-        more.profile.start() + more.profile.slice_length() * std::int64_t{entry.key.slice};
+    const WallTime at = begin + more.profile.slice_length() * std::int64_t{entry.key.slice};
     sum.profile.Add(sum.profile.InternStack(frames),
                     sum.profile.InternThread(more.profile.Thread(entry.key.thread)), entry.key.kind,
                     at, entry.value);
@@ -79,7 +79,10 @@ Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes) {
     return ParseProfile(unpacked);
   }
   if (bytes.empty()) return Fail(Errc::kMalformed, "the file is empty");
-  if (FirstCharacter(bytes) == '{') return DecodeSpeedscope(bytes);
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+  // PHP's "{main}" begins a collapsed stack.
+  if (FirstCharacter(bytes) == '{' && !bytes.starts_with("{main}")) return DecodeSpeedscope(bytes);
   return LooksLikeText(bytes) ? DecodeFolded(bytes) : DecodePprof(bytes);
 }
 

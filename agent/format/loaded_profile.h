@@ -2,6 +2,7 @@
 // Profiles from files: this agent's own and those of other tools.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <string>
@@ -30,6 +31,10 @@ struct LoadedProfile {
 
 /// Adds `more` to `sum`, which then has functions and modules of its own for all of it.
 void AddProfile(LoadedProfile& sum, const LoadedProfile& more);
+
+/// What a file may make of memory: deeper stacks and more of all are refused (kLimit).
+inline constexpr std::size_t kMostFrames = 10'000;
+inline constexpr std::size_t kMostProfileBytes = 1u << 30;
 
 /// Reads from memory.
 [[nodiscard]] Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes);

@@ -376,6 +376,10 @@ class Decoder {
       const auto found = locations_.find(id);
       if (found == locations_.end()) return Fail(Errc::kMalformed, "a sample without its location");
       AGENT_CHECK_OK(AddFrames(found->second));
+      if (frames_.size() > kMostFrames) return Fail(Errc::kLimit, "a stack of too many frames");
+    }
+    if (result_->profile.ApproximateBytes() > kMostProfileBytes) {
+      return Fail(Errc::kLimit, "too many stacks");
     }
     ThreadInfo thread;
     WallTime at = result_->profile.start();
@@ -418,7 +422,10 @@ class Decoder {
     } else if (key == "tid") {
       thread.tid = Tid{static_cast<pid_t>(label.number)};
     } else if (key == "time_ns") {
-      at = WallTime(Nanoseconds(label.number));
+      // A year: times that are out of all reason must not make slices without end.
+      constexpr Nanoseconds kLongest = std::chrono::hours(24 * 366);
+      const std::int64_t since = label.number > time_ ? label.number - time_ : 0;
+      at += std::min(Nanoseconds(since), kLongest);
     }
   }
 

@@ -91,6 +91,10 @@ class Decoder {
   Result<void> Add(const std::vector<std::size_t>& stack, double weight) {
     const double value = weight * (nanoseconds_ > 0 ? nanoseconds_ : 1);
     if (!(value >= 0 && value < 1e18)) return Fail(Errc::kMalformed, kNotSpeedscope);
+    if (stack.size() > kMostFrames) return Fail(Errc::kLimit, "a stack of too many frames");
+    if (result_->profile.ApproximateBytes() > kMostProfileBytes) {
+      return Fail(Errc::kLimit, "too many stacks");
+    }
     leaf_first_.clear();
     for (auto frame = stack.rbegin(); frame != stack.rend(); ++frame) {
       if (*frame >= frames_.size()) return Fail(Errc::kMalformed, kNotSpeedscope);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <vector>
@@ -57,8 +58,9 @@ std::string EncodeSpeedscope(const Profile& profile) {
       if (value <= 0) continue;
       std::vector<std::size_t> stack;
       for (const Frame& frame : profile.StackFrames(sample.stack)) {
-        stack.insert(stack.begin(), frames.IndexOf(frame));
+        stack.push_back(frames.IndexOf(frame));
       }
+      std::ranges::reverse(stack);
       samples.push_back(std::move(stack));
       values.push_back(value);
       sum += value;

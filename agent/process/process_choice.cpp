@@ -19,7 +19,6 @@ constexpr std::size_t kShortestId = 12;  // as docker and podman show it
 constexpr std::size_t kMostCommand = 64u << 10;
 constexpr std::size_t kMostEnvironment = 1u << 20;
 
-// std::regex is recursive: a long subject ends the stack.
 constexpr std::size_t kMostMatched = 4096;
 
 constexpr std::array<std::string_view, 9> kRuntimes = {
@@ -39,11 +38,23 @@ bool IsRuntime(std::string_view command) {
 Result<ProcessChoice> ProcessChoice::ByName(const std::string& regex) {
   ProcessChoice choice(Kind::kName, regex);
   if (regex.empty()) return Fail(Errc::kInvalid, "must not be empty");
-  try {
-    choice.regex_ = std::regex(regex, std::regex::ECMAScript | std::regex::optimize);
-  } catch (const std::regex_error& error) {
-    return Fail(Errc::kInvalid, "not a regular expression", error.what());
+  for (std::size_t i = 0; i + 1 < regex.size(); ++i) {
+    if (regex[i] == '\\' && regex[i + 1] >= '1' && regex[i + 1] <= '9') {
+      return Fail(Errc::kInvalid, "must not refer back (\\1): that takes time without end");
+    }
+    if (regex[i] == '\\') ++i;
   }
+  auto compiled = std::make_unique<regex_t>();
+  if (const int error = ::regcomp(compiled.get(), regex.c_str(), REG_EXTENDED | REG_NOSUB)) {
+    std::array<char, 128> why{};
+    ::regerror(error, compiled.get(), why.data(), why.size());
+    return Fail(Errc::kInvalid, "not a regular expression", why.data());
+  }
+  choice.regex_ = std::shared_ptr<const regex_t>(compiled.release(), [](const regex_t* made) {
+    auto* own = const_cast<regex_t*>(made);  // regfree's signature
+    ::regfree(own);
+    delete own;
+  });
   return choice;
 }
 
@@ -94,9 +105,13 @@ bool ProcessChoice::HasName(const std::string& folder, const std::string& comman
   std::string words = command.substr(0, kMostMatched);
   if (words.ends_with('\0')) words.pop_back();
   std::ranges::replace(words, '\0', ' ');
-  if (std::regex_search(words, regex_)) return true;
+  if (Matches(words)) return true;
   const Result<std::string> comm = ReadProcFile(folder + "/comm");
-  return comm && std::regex_search(comm->substr(0, comm->find('\n')), regex_);
+  return comm && Matches(comm->substr(0, comm->find('\n')));
+}
+
+bool ProcessChoice::Matches(const std::string& text) const {
+  return ::regexec(regex_.get(), text.c_str(), 0, nullptr, 0) == 0;
 }
 
 bool ProcessChoice::IsInContainer(const std::string& folder) const {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <regex>
+#include <regex.h>
+
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -14,8 +16,8 @@ namespace agent {
 /// own, nor another agent's, nor kernel threads.
 class ProcessChoice {
  public:
-  /// Those whose command line (words joined by spaces) or name has a match of `regex` (ECMAScript)
-  /// in it. kInvalid when it is none.
+  /// Those whose command line (words joined by spaces) or name has a match of `regex` in it, an
+  /// extended regular expression (regex(7)) without references back. kInvalid when it is none.
   [[nodiscard]] static Result<ProcessChoice> ByName(const std::string& regex);
   /// Those of a container: `container` is its id, or the first 12 or more digits of it, as the
   /// cgroup has them, or what the process's environment calls HOSTNAME, POD_NAME or CONTAINER_NAME.
@@ -43,7 +45,9 @@ class ProcessChoice {
 
   Kind kind_;
   std::string wanted_;
-  std::regex regex_;
+  [[nodiscard]] bool Matches(const std::string& text) const;
+
+  std::shared_ptr<const regex_t> regex_;
 };
 
 }  // namespace agent

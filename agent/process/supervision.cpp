@@ -46,10 +46,8 @@ void EnterSampler(std::initializer_list<int> keep) {
   DropInheritedFds(keep, Stderr::kKeep);
 }
 
-// Who may look into a process without CAP_SYS_PTRACE: one of the same ids that can do no more
-// (ptrace(2), "access mode checking"). Not where the keeper could then not kill us any more.
 void FollowProgram(const InheritedState& inherited) {
-  if (!inherited.run_as || HasPtraceCapability() || !HasCapability(CAP_KILL)) return;
+  if (!inherited.run_as || !FollowsProgram()) return;
   // A program that stays root keeps its capabilities: so must we.
   if (Become(*inherited.run_as) == 0 && ::geteuid() != 0) DropCapabilities();
 }
@@ -123,6 +121,10 @@ std::optional<LauncherReport> AwaitStart(const UniqueFd& link, const LaunchPage&
 
 }  // namespace
 
+// Who may look into a process without CAP_SYS_PTRACE: one of the same ids that can do no more
+// (ptrace(2), "access mode checking"). Not where the keeper could then not kill us any more.
+bool FollowsProgram() { return !HasPtraceCapability() && HasCapability(CAP_KILL); }
+
 void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs>& run_as,
                  const SamplerMain& sampler) {
   InheritedState inherited = TakeOver();
@@ -187,7 +189,6 @@ void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sam
     LogError("cannot start: {}", forked.error().Message());
     ::_exit(kCannotStart);
   }
-  if (!options.at_end) output.Reset();
   DropInheritedFds({supervised.orders(), output.get()}, Stderr::kKeep);
   const int status = ConnectKeeper(supervised).Run();
   if (options.at_end) options.at_end(output.get());

@@ -66,6 +66,10 @@ struct SamplerStart {
 /// The sampler's life; what it returns is its exit status (0: all well).
 using SamplerMain = std::function<int(const SamplerStart&)>;
 
+/// Whether the sampler of a program that runs as another user becomes that user too, since it could
+/// not look into it otherwise.
+[[nodiscard]] bool FollowsProgram();
+
 /// Launches `argv` under a keeper, this very process, and never returns: it ends as the program
 /// ended. Exits with 127 or 126 when exec fails, after one line on stderr, as a shell does.
 /// With `run_as` the program is that user's; where the kernel lets only such a process look into it

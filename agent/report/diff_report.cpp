@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -23,10 +24,25 @@ double Share(std::int64_t value, double whole) {
   return whole > 0 ? static_cast<double>(value) / whole : 0;
 }
 
-void AddCost(FunctionCost& sum, const FunctionCost& cost) {
-  sum.function = cost.function;
-  sum.self += cost.self;
-  sum.total += cost.total;
+using Name = std::pair<std::string_view, std::string_view>;
+
+Name NameOf(const Function& function) { return {function.name, function.file}; }
+
+// As CostsByFunction, but functions of one name and file are one.
+std::map<Name, FunctionCost> CostsByName(const Profile& profile, const Measure& measure) {
+  std::map<Name, FunctionCost> costs;
+  std::set<Name> seen;
+  for (const Profile::Entry& entry : profile.Entries()) {
+    const std::int64_t value = entry.value.*measure.value;
+    seen.clear();
+    for (const Frame& frame : profile.StackFrames(entry.key.stack)) {
+      FunctionCost& cost = costs[NameOf(*frame.function)];
+      cost.function = frame.function;
+      if (seen.empty()) cost.self += value;
+      if (seen.insert(NameOf(*frame.function)).second) cost.total += value;
+    }
+  }
+  return costs;
 }
 
 std::string Relative(const FunctionChange& change) {
@@ -40,16 +56,9 @@ std::string Relative(const FunctionChange& change) {
 
 std::vector<FunctionChange> CompareFunctions(const Profile& before, const Profile& after,
                                              const Measure& measure) {
-  std::map<std::pair<std::string_view, std::string_view>, FunctionChange> changes;
-  const auto change_of = [&](const Function& function) -> FunctionChange& {
-    return changes[{function.name, function.file}];
-  };
-  for (const FunctionCost& cost : CostsByFunction(before, measure)) {
-    AddCost(change_of(*cost.function).before, cost);
-  }
-  for (const FunctionCost& cost : CostsByFunction(after, measure)) {
-    AddCost(change_of(*cost.function).after, cost);
-  }
+  std::map<Name, FunctionChange> changes;
+  for (const auto& [name, cost] : CostsByName(before, measure)) changes[name].before = cost;
+  for (const auto& [name, cost] : CostsByName(after, measure)) changes[name].after = cost;
   const double whole_before = Whole(before, measure);
   const double whole_after = Whole(after, measure);
   std::vector<FunctionChange> sorted;

@@ -93,7 +93,7 @@ std::string_view CompareJson(std::optional<CompareBy> compare) {
 
 class Encoder {
  public:
-  Encoder() {
+  explicit Encoder(bool compares) : compares_(compares) {
     String("");
     back_.push_back(0);
     node_functions_.push_back(0);
@@ -129,12 +129,14 @@ class Encoder {
     return place->second;
   }
 
-  // Runs of different tables may name the same function.
+  // Runs of different tables may name the same function. Lines move when a program is edited: in a
+  // comparison they do not tell functions apart.
   std::int64_t FunctionOf(const Function& function) {
     const std::int64_t name = String(function.name);
     const std::int64_t file = String(function.file);
-    const auto [place, inserted] = function_ids_.try_emplace(
-        std::tuple{name, file, function.start_line}, static_cast<std::int64_t>(names_.size()));
+    const auto [place, inserted] =
+        function_ids_.try_emplace(std::tuple{name, file, compares_ ? 0 : function.start_line},
+                                  static_cast<std::int64_t>(names_.size()));
     if (inserted) {
       names_.push_back(name);
       files_.push_back(file);
@@ -243,6 +245,7 @@ class Encoder {
     AddValues(json, rows, has_wall);
   }
 
+  const bool compares_;
   std::vector<std::string> strings_;  // as JSON
   std::unordered_map<std::string, std::int64_t> string_ids_;
   Column names_;  // of functions
@@ -257,7 +260,7 @@ class Encoder {
 }  // namespace
 
 std::string PageDataJson(std::span<const Run> runs, std::optional<CompareBy> compare) {
-  return Encoder().Encode(runs, compare);
+  return Encoder(compare.has_value()).Encode(runs, compare);
 }
 
 }  // namespace agent

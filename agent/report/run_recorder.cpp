@@ -31,23 +31,18 @@ void RunRecorder::Write(const Profile& window) {
   run_->Shrink(max_bytes_, folded_);
   if (files_.empty() || clock_.Now() < next_write_) return;
   next_write_ = clock_.Now() + kWriteEvery;
-  const Result<void> written = WriteFiles(facts_);
-  if (!written && !std::exchange(said_failed_, true)) {
+  for (const Result<void>& written : Finish(facts_)) {
+    if (written || std::exchange(said_failed_, true)) continue;
     LogWarn("the profile cannot be written, it is tried again: {}", written.error().Message());
   }
 }
 
-Result<void> RunRecorder::Finish(const RunFacts& facts) {
-  return run_ ? WriteFiles(facts) : Result<void>();
-}
-
-Result<void> RunRecorder::WriteFiles(const RunFacts& facts) {
-  Result<void> all;
-  for (const RunFile& file : files_) {
-    Result<void> written = WriteRunFile(file, *run_, facts);
-    if (!written && all) all = std::move(written);
-  }
-  return all;
+std::vector<Result<void>> RunRecorder::Finish(const RunFacts& facts) {
+  std::vector<Result<void>> results;
+  if (!run_) return results;
+  results.reserve(files_.size());
+  for (const RunFile& file : files_) results.push_back(WriteRunFile(file, *run_, facts));
+  return results;
 }
 
 }  // namespace agent

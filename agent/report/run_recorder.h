@@ -25,14 +25,13 @@ class RunRecorder final : public ProfileSink {
               const Function* folded, std::size_t max_bytes);
 
   void Write(const Profile& window) override;
-  /// Writes the files for the last time; all are tried.
-  Result<void> Finish(const RunFacts& facts);
+  /// Writes the files for the last time; what became of each, in their order. Empty when there was
+  /// no window.
+  [[nodiscard]] std::vector<Result<void>> Finish(const RunFacts& facts);
   /// Null when there was no window.
   [[nodiscard]] const Profile* run() const { return run_ ? &*run_ : nullptr; }
 
  private:
-  Result<void> WriteFiles(const RunFacts& facts);
-
   std::vector<RunFile> files_;
   RunFacts facts_;
   const Clock& clock_;

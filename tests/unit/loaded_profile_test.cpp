@@ -98,11 +98,19 @@ TEST_CASE_METHOD(Fixture, "Loaded profile: two files add up") {
   REQUIRE(sum);
   REQUIRE(more);
   AddProfile(**sum, **more);
-  auto twice = Content(profile);
-  for (auto& [key, values] : twice) {
-    for (std::int64_t& value : values) value *= 2;
+  // The second one comes behind the first, which took two seconds.
+  Fixture later;
+  later.profile = Profile(kStart, profile.slice_length());
+  for (const Profile::Entry& entry : profile.Entries()) {
+    const std::span<const Frame> frames = profile.StackFrames(entry.key.stack);
+    for (const std::int64_t slice :
+         {std::int64_t{entry.key.slice}, entry.key.slice + std::int64_t{20}}) {
+      later.profile.Add(later.profile.InternStack(frames),
+                        later.profile.InternThread(profile.Thread(entry.key.thread)),
+                        entry.key.kind, kStart + profile.slice_length() * slice, entry.value);
+    }
   }
-  CHECK(Content((*sum)->profile) == twice);
+  CHECK(Content((*sum)->profile) == Content(later.profile));
   CHECK((*sum)->profile.duration() == std::chrono::seconds(4));
 }
 
@@ -150,6 +158,28 @@ TEST_CASE("Loaded profile: speedscope's events become the time between them") {
   }
   CHECK(wall["|a :0 at 0"] == 5000);
   CHECK(wall["|b /f:0 at 4|a :0 at 0"] == 5000);
+}
+
+TEST_CASE("Loaded profile: collapsed stacks whatever they begin with") {
+  for (const std::string text : {"\xc3\xbc"
+                                 "ber;b 3\n",
+                                 "\xef\xbb\xbf"
+                                 "a;b 3\n",
+                                 "{main};b 3\n"}) {
+    const auto loaded = ParseProfile(text);
+    INFO(text);
+    REQUIRE(loaded);
+    CHECK((*loaded)->profile.Total().count == 3);
+  }
+}
+
+TEST_CASE("Loaded profile: a small file cannot ask for memory without end") {
+  std::string events;
+  for (int i = 0; i < 10'001; ++i) events += R"({"type":"O","frame":0,"at":0},)";
+  CHECK(Fault(R"({"shared":{"frames":[{"name":"a"}]},"profiles":[{"type":"evented","name":"x",
+      "unit":"none","startValue":0,"endValue":1,"events":[)" +
+              events + R"({"type":"O","frame":0,"at":1}]}]})")
+            .find("too many frames") != std::string::npos);
 }
 
 TEST_CASE("Loaded profile: what cannot be shown says why") {
@@ -205,6 +235,19 @@ TEST_CASE_METHOD(Fixture, "Gecko: each index is within its table, each sample is
   }
   CHECK(samples == 6);
   CHECK(cpu == Approx(60'000'001).margin(6));
+}
+
+TEST_CASE("Gecko: of very many samples the shares stay, in a bounded file") {
+  const auto loaded = ParseProfile("hot 30000000\ncold 3000000\n");
+  REQUIRE(loaded);
+  const auto file = nlohmann::json::parse(EncodeGecko((*loaded)->profile));
+  const auto& samples = file["threads"][0]["samples"]["data"];
+  CHECK(samples.size() < 1'100'000);
+  std::map<std::int64_t, std::int64_t> counts;
+  for (const auto& sample : samples) ++counts[sample[0].get<std::int64_t>()];
+  REQUIRE(counts.size() == 2);
+  const auto [few, many] = std::minmax(counts.begin()->second, counts.rbegin()->second);
+  CHECK(static_cast<double>(many) / static_cast<double>(few) == Approx(10).epsilon(0.01));
 }
 
 TEST_CASE("SVG: a name cannot end its element") {
@@ -268,4 +311,16 @@ TEST_CASE("Diff: shares of each run's whole; new and gone functions; lines may h
         std::string::npos);
   CHECK(text.find(" 40.00 %  46.00 %    +6.00   +15.0 %     +6.00  grows") != std::string::npos);
   CHECK(text.find("  0.00 %   4.00 %    +4.00       new     +4.00  new") != std::string::npos);
+}
+
+TEST_CASE("Diff: two lambdas of one file are one, and count once in a stack") {
+  FunctionTable functions;
+  Profile profile(kStart, Nanoseconds(0));
+  const Stack stack = {{.function = functions.Intern("<lambda>", "/a.py", 3)},
+                       {.function = functions.Intern("<lambda>", "/a.py", 9)}};
+  profile.Add(profile.InternStack(stack), profile.InternThread({}), SampleKind::kCpu, kStart,
+              {.count = 1, .cpu_ns = 10});
+  const auto changes = CompareFunctions(profile, profile, kCpuTime);
+  REQUIRE(changes.size() == 1);
+  CHECK(changes[0].total_share_after == 1);
 }

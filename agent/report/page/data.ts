@@ -149,7 +149,8 @@ export async function readReport(base64: string): Promise<Report> {
   const runs = raw.runs.map((run) => runOf(run, raw.strings));
   const weight = new Float64Array(size);
   for (const { samples } of runs) {
-    const value = samples.values.wall ?? samples.values.cpu!;
+    const { wall, cpu, count } = samples.values;
+    const value = wall ?? (cpu!.some((time) => time > 0) ? cpu! : count!);
     for (let i = 0; i < samples.node.length; i++) weight[samples.node[i]] += value[i];
   }
   return {
