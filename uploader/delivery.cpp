@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "agent/base/counted.h"
@@ -37,8 +38,10 @@ Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff,
       spool_(std::move(spool)) {
   if (spool_ == nullptr) return;
   for (Spool::Found& found : spool_->TakeFound()) {
-    Insert(queue_.end(),
-           {.window = std::move(found.window), .spooled = found.id, .bytes = found.bytes});
+    Entry entry{.window = std::move(found.window), .spooled = found.id};
+    entry.bytes = found.bytes;
+    entry.stands_alone = true;  // it may have been sent already: as it is the server tells it
+    Insert(queue_.end(), std::move(entry));
   }
 }
 
@@ -75,18 +78,23 @@ void Delivery::MakeRoom() {
   }
 }
 
-// The neighbours that make the shortest window: so all of the past becomes coarser together.
-std::optional<std::size_t> Delivery::FindPair() const {
-  std::optional<std::size_t> best;
+// The neighbours of a series that make the shortest window: so all of the past becomes coarser
+// together.
+std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair() const {
+  std::optional<std::pair<std::size_t, std::size_t>> best;
   Nanoseconds best_span = kMaxMerged;
-  for (std::size_t i = 0; i + 1 < queue_.size(); ++i) {
-    const Entry& first = queue_[i];
-    const Entry& second = queue_[i + 1];
+  // Of each series the last one before: many series stand between each other.
+  std::map<Labels, std::size_t> last_of;
+  for (std::size_t i = 0; i < queue_.size(); ++i) {
+    const auto [place, is_first] = last_of.try_emplace(*queue_[i].window.labels, i);
+    if (is_first) continue;
+    const std::size_t before = std::exchange(place->second, i);
+    const Entry& first = queue_[before];
+    const Entry& second = queue_[i];
     if (first.request != nullptr || second.request != nullptr || first.stands_alone) continue;
-    if (*first.window.labels != *second.window.labels) continue;
     const Nanoseconds span = second.window.start + second.window.duration - first.window.start;
     if (span < Nanoseconds(0) || span >= best_span) continue;
-    best = i;
+    best = std::pair(before, i);
     best_span = span;
   }
   return best;
@@ -94,10 +102,10 @@ std::optional<std::size_t> Delivery::FindPair() const {
 
 // True if there may be more room now.
 bool Delivery::MergeOldest() {
-  const std::optional<std::size_t> pair = FindPair();
+  const auto pair = FindPair();
   if (!pair) return false;
-  Entry& first = queue_[*pair];
-  const Entry& second = queue_[*pair + 1];
+  Entry& first = queue_[pair->first];
+  const Entry& second = queue_[pair->second];
   const auto bytes_of = [&](const Entry& entry) {
     return entry.spooled ? spool_->Get(*entry.spooled).value_or(entry.window) : entry.window;
   };
@@ -116,7 +124,8 @@ bool Delivery::MergeOldest() {
   }
   Forget(first);
   Forget(second);
-  for (int i = 0; i < 2; ++i) Remove(queue_.begin() + static_cast<std::ptrdiff_t>(*pair));
+  Remove(queue_.begin() + static_cast<std::ptrdiff_t>(pair->second));
+  Remove(queue_.begin() + static_cast<std::ptrdiff_t>(pair->first));
   ++counters_.merged;
   const auto place = std::ranges::find_if(
       queue_, [&](const Entry& other) { return other.window.start > entry.window.start; });
@@ -183,6 +192,10 @@ std::optional<Notice> Delivery::Answer(const Reply& reply, MonotonicTime now) {
     case Verdict::kRefused:
       return Refused(reply);
     case Verdict::kOtherFormat:
+      // A server that took it before is only away for the moment, as behind a proxy that starts.
+      if (proven_ && formats_[*proven_] == in_flight_->format && formats_.size() > 1) {
+        return Retry(reply, now);
+      }
       return OtherFormat(reply);
     case Verdict::kRetry:
       return Retry(reply, now);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -98,7 +99,7 @@ class Delivery {
   Entry Remove(const Place& place);
   void MakeRoom();
   bool MergeOldest();
-  [[nodiscard]] std::optional<std::size_t> FindPair() const;
+  [[nodiscard]] std::optional<std::pair<std::size_t, std::size_t>> FindPair() const;
   void Lose(const Entry& entry, LossCause cause);
   void Forget(const Entry& entry);
   std::optional<Notice> Sent();

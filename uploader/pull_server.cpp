@@ -22,6 +22,7 @@
 namespace agent {
 namespace {
 
+constexpr std::size_t kMostBytes = 16u << 20;  // of each profile that is being taken
 constexpr int kDefaultSeconds = 30;
 constexpr int kMostSeconds = 600;
 constexpr std::size_t kMostPulls = 4;  // at a time; each holds a thread
@@ -64,6 +65,7 @@ void Add(std::unique_ptr<LoadedProfile> more, Pull& pull) {
   const WallTime end = more->profile.start() + more->profile.duration();
   AddProfile(*pull.sum, *more);
   sum.set_duration(end - sum.start());
+  sum.Shrink(kMostBytes, pull.sum->functions.Marker("[other stacks]"));
 }
 
 void Shared::Take(const Profile& window) {
@@ -95,11 +97,12 @@ std::string Shared::Collect(Nanoseconds duration) {
     hooks.cut_window();
     changed.wait_until(lock, end + kPatience, [&] { return ending || pull->has_end; });
   }
-  const Profile none(begin, Nanoseconds(0));
-  const Profile& profile = pull->sum != nullptr ? pull->sum->profile : none;
-  std::string text = Gzip(EncodePprof(profile, {.thread_labels = hooks.threads}));
+  const std::unique_ptr<LoadedProfile> sum = std::move(pull->sum);
   pulls.erase(pull);
-  return text;
+  lock.unlock();  // the end must not wait for this
+  const Profile none(begin, Nanoseconds(0));
+  const Profile& profile = sum != nullptr ? sum->profile : none;
+  return Gzip(EncodePprof(profile, {.thread_labels = hooks.threads}));
 }
 
 void AnswerProfile(Shared& shared, const httplib::Request& request, httplib::Response& response) {
@@ -138,6 +141,20 @@ void AddRoutes(Shared& shared) {
     response.set_content("ok\n", "text/plain");
   });
   server.set_payload_max_length(0);
+  // Before a body is read: one in pieces has no length that could be refused.
+  server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    if (request.method == "GET" || request.method == "HEAD") {
+      return httplib::Server::HandlerResponse::Unhandled;
+    }
+    response.status = 405;
+    response.set_header("Connection", "close");
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  // Not SO_REUSEPORT, which httplib sets: two agents would share a port unseen.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
   server.set_keep_alive_max_count(1);  // an idle connection would hold up the end
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
 }

@@ -147,6 +147,13 @@ UniqueFd Lock(const std::string& folder) {
   return file;
 }
 
+// A folder that nobody else has put there, or can put things into.
+bool IsOurs(const std::string& path) {
+  struct stat info{};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+         (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 std::vector<std::string> NamesIn(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;
@@ -163,8 +170,13 @@ std::vector<std::string> NamesIn(const std::string& folder) {
 Result<std::unique_ptr<Spool>> Spool::Open(const std::string& folder, const std::string& server) {
   const std::string home = fmt::format("{}/server-{}", folder, Checksum(server));
   std::error_code error;
-  fs::create_directories(home, error);
-  if (error) return Fail(Errc::kInvalid, "cannot make the spool", home + ": " + error.message());
+  fs::create_directories(folder, error);
+  if (error) return Fail(Errc::kInvalid, "cannot make the spool", folder + ": " + error.message());
+  ::mkdir(home.c_str(), 0700);
+  if (!IsOurs(home)) {
+    return Fail(Errc::kInvalid,
+                "the spool is no folder of this user's own, or others may write there", home);
+  }
   // Under another name until it is locked: another run would take it over.
   const std::string name = fmt::format(
       "{:020}-{}", std::chrono::system_clock::now().time_since_epoch().count(), ::getpid());
@@ -178,7 +190,7 @@ Result<std::unique_ptr<Spool>> Spool::Open(const std::string& folder, const std:
   }
   spool->runs_.push_back({.folder = own, .lock = std::move(lock)});
   for (const std::string& other : NamesIn(home)) {
-    if (other.starts_with(kRunPrefix) && home + "/" + other != own) {
+    if (other.starts_with(kRunPrefix) && home + "/" + other != own && IsOurs(home + "/" + other)) {
       spool->TakeOver(home + "/" + other);
     }
   }

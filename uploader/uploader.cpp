@@ -71,8 +71,12 @@ class ThreadedUploader final : public Uploader {
     for (const Server& server : servers_) server.sender->Push(windows);
   }
 
-  std::vector<ServerCounters> Finish(MonotonicTime deadline) override {
+  void BeginEnd(MonotonicTime deadline) override {
     for (const Server& server : servers_) server.sender->BeginEnd(deadline);
+  }
+
+  std::vector<ServerCounters> Finish(MonotonicTime deadline) override {
+    BeginEnd(deadline);
     for (const Server& server : servers_) server.sender->AwaitEnd(deadline);
     return Counters();
   }

@@ -45,6 +45,9 @@ class Uploader : public ProfileSink {
   static std::unique_ptr<Uploader> Start(const UploadOptions& options,
                                          std::unique_ptr<Transport> transport);
 
+  /// The run is over, and no window comes any more: what is queued is tried at once. Finish does so
+  /// too; called before it, this gives the senders the time that writing files takes.
+  virtual void BeginEnd(MonotonicTime deadline) = 0;
   /// Sends what is queued until `deadline`, then ends the threads; what is left is counted. See
   /// Sender::AwaitEnd for what that asks of the process.
   virtual std::vector<ServerCounters> Finish(MonotonicTime deadline) = 0;

@@ -209,8 +209,11 @@ void HideSecrets(const Settings& settings, int argc, char** argv) {
   }
   for (int i = 1; i < argc; ++i) {
     for (const std::string& secret : secrets) {
-      char* found = secret.empty() ? nullptr : std::strstr(argv[i], secret.c_str());
-      if (found != nullptr) std::memset(found, 'x', secret.size());
+      char* found = argv[i];
+      while (!secret.empty() && (found = std::strstr(found, secret.c_str())) != nullptr) {
+        std::memset(found, 'x', secret.size());
+        found += secret.size();
+      }
     }
   }
 }

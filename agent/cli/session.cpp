@@ -240,6 +240,7 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   std::thread([&] { report = sampler.Run(); }).join();
   writer.Finish();
   const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
+  if (uploader) uploader->BeginEnd(report.finish_ordered + kUploadTimeAtEnd);
   const std::vector<Result<void>> written = recorder.Finish(all_facts);
   for (const Result<void>& result : written) {
     if (!result) LogError("the profile was not written: {}", result.error().Message());
