@@ -100,9 +100,8 @@ std::string Shared::Collect(Nanoseconds duration) {
   const std::unique_ptr<LoadedProfile> sum = std::move(pull->sum);
   pulls.erase(pull);
   lock.unlock();  // the end must not wait for this
-  const Profile none(begin, Nanoseconds(0));
-  const Profile& profile = sum != nullptr ? sum->profile : none;
-  return Gzip(EncodePprof(profile, {.thread_labels = hooks.threads}));
+  if (sum != nullptr) return Gzip(EncodePprof(sum->profile, {.thread_labels = hooks.threads}));
+  return Gzip(EncodePprof(Profile(begin, Nanoseconds(0)), {.thread_labels = hooks.threads}));
 }
 
 void AnswerProfile(Shared& shared, const httplib::Request& request, httplib::Response& response) {
@@ -117,14 +116,14 @@ void AnswerProfile(Shared& shared, const httplib::Request& request, httplib::Res
     }
     seconds = *asked;
   }
-  std::string profile = shared.Collect(std::chrono::seconds(seconds));
+  const std::string profile = shared.Collect(std::chrono::seconds(seconds));
   if (profile.empty()) {
     response.status = 503;
     response.set_content("too many profiles are being taken\n", "text/plain");
     return;
   }
   response.set_header("Content-Disposition", "attachment; filename=\"profile.pb.gz\"");
-  response.set_content(std::move(profile), "application/octet-stream");
+  response.set_content(profile, "application/octet-stream");
 }
 
 void AddRoutes(Shared& shared) {

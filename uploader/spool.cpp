@@ -190,9 +190,8 @@ Result<std::unique_ptr<Spool>> Spool::Open(const std::string& folder, const std:
   }
   spool->runs_.push_back({.folder = own, .lock = std::move(lock)});
   for (const std::string& other : NamesIn(home)) {
-    if (other.starts_with(kRunPrefix) && home + "/" + other != own && IsOurs(home + "/" + other)) {
-      spool->TakeOver(home + "/" + other);
-    }
+    const std::string run = fmt::format("{}/{}", home, other);
+    if (other.starts_with(kRunPrefix) && run != own && IsOurs(run)) spool->TakeOver(run);
   }
   return spool;
 }
@@ -201,7 +200,7 @@ void Spool::TakeOver(const std::string& folder) {
   UniqueFd lock = Lock(folder);
   if (!lock.valid()) return;  // another agent's, which runs
   for (const std::string& name : NamesIn(folder)) {
-    const std::string path = folder + "/" + name;
+    const std::string path = fmt::format("{}/{}", folder, name);
     if (name.ends_with(".part")) ::unlink(path.c_str());
     if (!name.ends_with(kSuffix)) continue;
     std::optional<UploadWindow> window = ReadFile(path);

@@ -186,9 +186,9 @@ TEST_CASE("Delivery: a full queue merges what was never sent, and loses nothing"
     samples += attempt->window.samples;
     (void)delivery.Answer(StatusReply(200), kNow);
   }
-  CHECK(samples == 30 * 50 * 10);
+  CHECK(samples == 15'000);
   counters = Closed(delivery);
-  CHECK(counters.sent == Tally{.windows = 30 - counters.merged, .samples = 30 * 50 * 10});
+  CHECK(counters.sent == Tally{.windows = 30 - counters.merged, .samples = 15'000});
 }
 
 TEST_CASE("Delivery: what was sent is not merged, nor what has other labels") {
