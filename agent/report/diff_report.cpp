@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -28,23 +27,6 @@ using Name = std::pair<std::string_view, std::string_view>;
 
 Name NameOf(const Function& function) { return {function.name, function.file}; }
 
-// As CostsByFunction, but functions of one name and file are one.
-std::map<Name, FunctionCost> CostsByName(const Profile& profile, const Measure& measure) {
-  std::map<Name, FunctionCost> costs;
-  std::set<Name> seen;
-  for (const Profile::Entry& entry : profile.Entries()) {
-    const std::int64_t value = entry.value.*measure.value;
-    seen.clear();
-    for (const Frame& frame : profile.StackFrames(entry.key.stack)) {
-      FunctionCost& cost = costs[NameOf(*frame.function)];
-      cost.function = frame.function;
-      if (seen.empty()) cost.self += value;
-      if (seen.insert(NameOf(*frame.function)).second) cost.total += value;
-    }
-  }
-  return costs;
-}
-
 std::string Relative(const FunctionChange& change) {
   if (change.before.total == 0) return "new";
   if (change.after.total == 0) return "gone";
@@ -57,8 +39,8 @@ std::string Relative(const FunctionChange& change) {
 std::vector<FunctionChange> CompareFunctions(const Profile& before, const Profile& after,
                                              const Measure& measure) {
   std::map<Name, FunctionChange> changes;
-  for (const auto& [name, cost] : CostsByName(before, measure)) changes[name].before = cost;
-  for (const auto& [name, cost] : CostsByName(after, measure)) changes[name].after = cost;
+  for (const auto& [name, cost] : CostsBy(before, measure, NameOf)) changes[name].before = cost;
+  for (const auto& [name, cost] : CostsBy(after, measure, NameOf)) changes[name].after = cost;
   const double whole_before = Whole(before, measure);
   const double whole_after = Whole(after, measure);
   std::vector<FunctionChange> sorted;

@@ -3,24 +3,11 @@
 
 #include <algorithm>
 #include <tuple>
-#include <unordered_map>
-#include <unordered_set>
 
 namespace agent {
 
 std::vector<FunctionCost> CostsByFunction(const Profile& profile, const Measure& measure) {
-  std::unordered_map<const Function*, FunctionCost> costs;
-  std::unordered_set<const Function*> seen;
-  for (const Profile::Entry& entry : profile.Entries()) {
-    const std::int64_t value = entry.value.*measure.value;
-    seen.clear();
-    for (const Frame& frame : profile.StackFrames(entry.key.stack)) {
-      FunctionCost& cost = costs[frame.function];
-      cost.function = frame.function;
-      if (seen.empty()) cost.self += value;
-      if (seen.insert(frame.function).second) cost.total += value;
-    }
-  }
+  const auto costs = CostsBy(profile, measure, [](const Function& function) { return &function; });
   std::vector<FunctionCost> sorted;
   sorted.reserve(costs.size());
   for (const auto& [function, cost] : costs) sorted.push_back(cost);
