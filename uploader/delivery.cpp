@@ -328,6 +328,10 @@ void Delivery::Hurry() {
 UploadCounters Delivery::Counters() const {
   UploadCounters counters = counters_;
   counters.queued_bytes = size_.memory + size_.disk;
+  for (const Entry& entry : queue_) {
+    if (entry.spooled) counters.spooled += TallyOf(entry.window);
+  }
+  if (in_flight_ && in_flight_->spooled) counters.spooled += TallyOf(in_flight_->window);
   return counters;
 }
 
