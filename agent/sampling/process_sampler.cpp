@@ -22,6 +22,7 @@ constexpr int kClockPause = 200;
 constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr int kMostLooks = 3;
+constexpr int kMostMisses = 20;
 constexpr std::size_t kEntryFrames = 2;  // do_syscall_64, entry_SYSCALL_64_after_hwframe
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
@@ -416,6 +417,12 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   const auto found = threads_.find(tid);
   if (found == threads_.end() || !spy_) return;
   Thread& thread = found->second;
+  // It ran when we looked and went to sleep before the stop came. The place where it sleeps has
+  // used none of its CPU time, which goes to its next sample; but one that is always late is shown
+  // there rather than nowhere.
+  thread.is_missed = registers.waited && !thread.asked_asleep && ++thread.misses <= kMostMisses;
+  if (thread.is_missed) return;
+  thread.misses = 0;
   if (!spy_->WantsSnapshots()) {
     stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
@@ -440,7 +447,7 @@ void ProcessSampler::OnReleased(Tid tid) {
   Thread& thread = found->second;
   thread.is_asked = false;
   thread.asked_asleep = false;
-  if (!spy_) {
+  if (!spy_ || std::exchange(thread.is_missed, false)) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
     const bool was_named = std::exchange(thread.name_stopped, false);
