@@ -78,6 +78,29 @@ bool NeedsShield(const user_regs_struct& registers) {
          FailsWithEintrAfterStop(registers.orig_rax);
 }
 
+// Those that programs sleep, yield and wake each other by.
+bool IsWaitCall(std::uint64_t number) {
+  switch (number) {
+    case SYS_futex:
+    case SYS_sched_yield:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_pause:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_rt_sigtimedwait:
+    case SYS_rt_sigsuspend:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool HasWaited(const user_regs_struct& registers) {
   const auto result = static_cast<std::int64_t>(registers.rax);
   return static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
@@ -93,6 +116,7 @@ bool ReadAndShield(Tid tid, Registers& registers) {
                       raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
   registers.thread_pointer = raw.fs_base;
   registers.waited = HasWaited(raw);
+  registers.in_wait_call = static_cast<std::int64_t>(raw.orig_rax) >= 0 && IsWaitCall(raw.orig_rax);
   if (NeedsShield(raw)) {
     raw.rax = static_cast<std::uint64_t>(-kErestartNoHand);
     ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);
