@@ -130,7 +130,8 @@ Result<ContractDescriptor> ContractDescriptor::Parse(std::string_view text,
     for (const auto& [field, value] : fields.items()) {
       const auto offset = Number(Untyped(value));
       // No structure is as large; so no sum of two can overflow.
-      if (offset && *offset < kMaxText) descriptor.fields_[fmt::format("{}.{}", type, field)] = *offset;
+      if (offset && *offset < kMaxText)
+        descriptor.fields_[fmt::format("{}.{}", type, field)] = *offset;
     }
   }
   for (const auto& [name, value] : Member(document, "globals").items()) {
