@@ -10,123 +10,27 @@ import tempfile
 import unittest
 
 import agent_runs
-from agent_runs import BUILD, Run, binomial_bound
+from agent_runs import BUILD, Run
+from python_checks import Checks
 
-RATE = 1000
 
-
-class Versions(unittest.TestCase):
+class Versions(Checks, unittest.TestCase):
     def each(self, name, check):
-        for interpreter in agent_runs.need_interpreters(name):
+        interpreters = agent_runs.need_interpreters(name)
+        if "AGENT_EVERY_INTERPRETER" not in os.environ:
+            interpreters = interpreters[:1]  # the others, in roots, are for ./dev test-full
+        for interpreter in interpreters:
             with self.subTest(str(interpreter)):
                 print(f"CPython {name}: {interpreter}")
                 check(interpreter)
-
-    def run_on(self, interpreter, program, *arguments):
-        run = Run(interpreter.command(program, *arguments), ["--sample-rate", str(RATE)])
-        self.assertEqual(run.status, 0, run.stderr)
-        self.assertNotIn("machine code only", run.stderr)
-        return run
-
-    def check_stacks(self, interpreter):
-        """Names, lines, generators, callbacks, recursion, a thread and a forked child: every sampled stack was one."""
-        run = self.run_on(interpreter, "stacks.py", "3")
-        truth = {tuple(map(tuple, stack)): ns for stack, ns in run.truth()["stacks"]}
-        sampled, samples, wrong, cpu = {}, 0, 0, {}
-        for sample in run.profile.samples:
-            names = [frame[0] for frame in sample["stack"]]
-            if "spin" not in names:
-                continue
-            self.assertEqual(os.path.basename(sample["stack"][names.index("spin")][1]), "stacks.py")
-            callers = tuple((f[0], f[2]) for f in sample["stack"][names.index("spin") + 1:])
-            count = sample["values"]["samples"]
-            samples += count
-            sampled[callers] = sampled.get(callers, 0) + count
-            cpu[callers[0][0]] = cpu.get(callers[0][0], 0) + sample["values"]["cpu"]
-            if callers not in truth:
-                print(f"  {count} times a stack that was not: {callers[:6]}")
-                wrong += count
-        print(f"  stacks: {samples} samples of {len(truth)}, {wrong} wrong; {run.profile.comments[0]}")
-        self.assertGreater(samples, 500)  # a busy machine leaves out most ticks
-        self.assertEqual(wrong, 0)
-        true_total, total = sum(truth.values()), sum(cpu.values())
-        print(f"  CPU ns by spin's caller: {cpu} of {total}")
-        for stack, ns in truth.items():
-            # The chance of none where 50 are due is below a billionth, even if they come in groups.
-            if ns / true_total * samples > 100:
-                self.assertIn(stack, sampled)
-        if run.is_too_busy(RATE):
-            return
-        for name in ("in_thread", "in_child"):
-            true = sum(ns for stack, ns in truth.items() if stack[0][0] == name) / true_total
-            self.assertAlmostEqual(cpu[name] / total, true, delta=0.02, msg=name)
-
-    def check_shares(self, interpreter):
-        run = self.run_on(interpreter, "shares.py", "3")
-        truth, profile = run.truth(), run.profile
-        total, samples = profile.total("cpu"), profile.total("samples")
-        # The program's own clock stops a little before its end, and begins with what makes its root.
-        self.assertAlmostEqual(total / 1e9, truth["process"] / 1e9, delta=truth["process"] / 1e9 * 0.02 + 0.06)
-        if run.is_too_busy(RATE):
-            return
-        qualified = {name.rpartition(".")[2]: name for name in truth["functions"]}
-        sampled = profile.inclusive("cpu")
-        for short, name in qualified.items():
-            # Before 3.11 a code object does not know its class.
-            share = sampled[name if name in sampled else short] / total
-            true = truth["functions"][name] / truth["process"]
-            print(f"  {name}: sampled {share:.2%}, true {true:.2%}, of {samples}")
-            self.assertAlmostEqual(share, true, delta=max(0.02, binomial_bound(true, samples, 5)), msg=name)
-
-    def check_flutter(self, interpreter):
-        run = self.run_on(interpreter, "flutter.py", "2")
-        impossible = samples = 0
-        for sample in run.profile.samples:
-            names = [frame[0] for frame in sample["stack"]]
-            if os.path.basename(sample["stack"][-1][1]) != "flutter.py":
-                continue
-            count = sample["values"]["samples"]
-            samples += count
-            above = names[:-2] if names[-2:] == ["main", "<module>"] else names
-            if not self.is_possible(above):
-                print(f"  impossible: {names}")
-                impossible += count
-        lost = sum(map(int, re.findall(r"(?:torn|unreadable|not stopped in time) (\d+)", run.profile.comments[0])))
-        print(f"  flutter: {impossible} of {samples} impossible; {run.profile.comments[0]}")
-        self.assertGreater(samples, 300)
-        self.assertEqual(impossible, 0)
-        self.assertLessEqual(lost, samples / 100)
-
-    def check_subinterpreter(self, interpreter):
-        run = self.run_on(interpreter, "subinterpreter.py", "1")
-        stacks = {}
-        for sample in run.profile.samples:
-            names = tuple(frame[0] for frame in sample["stack"])
-            if "inner" in names:
-                stacks[names] = stacks.get(names, 0) + sample["values"]["samples"]
-        print(f"  sub-interpreter: {stacks}")
-        whole = stacks.get(("inner", "<module>", "outer", "<module>"), 0)
-        self.assertGreater(whole, 100)
-        self.assertEqual(sum(stacks.values()), whole)
-
-    @staticmethod
-    def is_possible(names):
-        """Of what main() called; or the definitions in the beginning."""
-        if not names:
-            return True
-        if names[0].startswith("chain"):
-            number = names[0].split("_")[0]
-            return names == [f"{number}_{depth}" for depth in reversed(range(len(names)))]
-        if names[0] in ("even", "odd"):
-            return names == ["even" if i % 2 == 0 else "odd" for i in reversed(range(len(names)))]
-        return names in (["numbers", "drain"], ["drain"]) or not {"drain", "even", "odd"} & set(names)
 
     def check(self, name):
         self.each(name, self.check_stacks)
         if name.endswith("d"):
             return  # what differs in a debug build is where things are
-        self.each(name, self.check_shares)
-        self.each(name, self.check_flutter)
+        for check in (self.check_shares, self.check_torn, self.check_lines, self.check_children, self.check_executes,
+                      self.check_exits):
+            self.each(name, check)
         if int(name.rstrip("dt").split(".")[1]) >= 12:
             self.each(name, self.check_subinterpreter)
 
@@ -177,6 +81,9 @@ class Versions(unittest.TestCase):
 
     def test_314t(self):
         self.check("3.14t")
+
+    def test_315t(self):
+        self.check("3.15t")
 
 
 class Sleepers(unittest.TestCase):

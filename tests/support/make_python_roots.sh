@@ -67,7 +67,7 @@ build() {
 
 mkdir -p "$folder"
 make bullseye python3.9 python3.9-dbg
-make bookworm python3.11 python3.11-dbg
+make bookworm python3.11 python3.11-dbg uwsgi-core uwsgi-plugin-python3
 make trixie python3.13 python3.13-dbg python3.13-nogil austin
 make sid python3.14 python3.14-dbg python3.14-nogil python3.15 python3.15-dbg python3.15-nogil samply
 build 3.13 trixie
