@@ -5,11 +5,14 @@ import glob
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 import agent_runs
+import pprof
 from agent_runs import BUILD, Run
 from python_checks import Checks
 
@@ -153,6 +156,51 @@ class Embedded(unittest.TestCase):
 
     def test_313(self):
         self.check("3.13")
+
+
+class Uwsgi(unittest.TestCase):
+    """The interpreter in a plugin of a server that is not called python, its requests in workers that it forks."""
+
+    REQUESTS = 6
+
+    def test_requests(self):
+        root = agent_runs.CACHE / "roots" / "python-bookworm"
+        if os.geteuid() != 0 or not (root / "usr/bin/uwsgi-core").exists():
+            self.skipTest("no uwsgi-core in a root (./dev test-roots, as root)")
+        server = agent_runs.Interpreter("3.11", "/usr/bin/uwsgi-core", root).in_root(
+            "/usr/bin/uwsgi-core", "--plugin", "python3", "--http-socket", "127.0.0.1:0", "--master", "--processes", "2",
+            "--wsgi-file", "/mnt/served.py")
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            path = os.path.join(folder, "run.pb.gz")
+            popen = subprocess.Popen([agent_runs.AGENT, "exec", "-o", path, "--sample-rate", "500", *server],
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                port = self.wait_for_port(popen.stdout)
+                for _ in range(self.REQUESTS):
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+                        self.assertEqual(answer.read(), b"burnt")
+                popen.send_signal(signal.SIGINT)  # passed on; it stops at once
+                said = popen.communicate(timeout=20)[0]
+            finally:
+                popen.kill()
+            profile = pprof.read(path)
+        self.assertEqual(popen.returncode, 0, said)
+        stacks = {tuple(f[0] for f in s["stack"]) for s in profile.samples if s["stack"][0][0] == "burn"}
+        self.assertEqual(stacks, {("burn", "application")})
+        spent = profile.inclusive("cpu")["burn"] / 1e9
+        print(f"uWSGI: burn() has {spent:.3f} s of {self.REQUESTS * 0.3:.1f} s")
+        self.assertAlmostEqual(spent, self.REQUESTS * 0.3, delta=0.06)
+
+    @staticmethod
+    def wait_for_port(lines):
+        """The port that the kernel chose, when a worker is there."""
+        port = None
+        for line in lines:
+            if found := re.search(r"bound to TCP address 127.0.0.1:(\d+)", line):
+                port = int(found[1])
+            if "spawned uWSGI worker" in line:
+                return port
+        raise AssertionError("uWSGI ended")
 
 
 class TooOld(unittest.TestCase):
