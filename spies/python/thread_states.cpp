@@ -106,6 +106,7 @@ void ThreadStates::Adopt(InnerTid tid) {
   std::map<RemoteAddress, std::int64_t> ids;
   for (const auto& [id, states] : states_) ids[states.front().pthread] = id;
   std::vector<RemoteAddress> pthreads;
+  pthreads.reserve(ids.size());
   for (const auto& [pthread, id] : ids) pthreads.push_back(pthread);
   PthreadIds place(memory_);
   place.Learn(pthreads, tid);

@@ -5,7 +5,7 @@ usage: lines.py SECONDS
 
 The program has statements of many kinds, nested at random (always the same), with gaps that need long steps in a line
 table, forward and back. Prints "ready", and at the end one line of JSON: for each stack in which spin() was called, as
-sys._getframe() tells it, [[name, line], ...] from spin's caller on within the program, and the CPU nanoseconds spent there.
+sys._getframe() tells it, [[name, line], ...] of the program's own frames, and the CPU nanoseconds spent there.
 Runs on CPython 3.7 and later.
 """
 
@@ -19,15 +19,16 @@ clock = time.thread_time_ns
 spent = {}
 
 
-def spin():
+def spin(*_):
     begin = now = clock()
     while now - begin < NS:
         now = clock()
     stack = []
     frame = sys._getframe(1)
-    while frame.f_code.co_filename == "generated.py":
+    while frame:
         code = frame.f_code
-        stack.append((getattr(code, "co_qualname", code.co_name), frame.f_lineno))
+        if code.co_filename == "generated.py":
+            stack.append((getattr(code, "co_qualname", code.co_name), frame.f_lineno))
         frame = frame.f_back
     key = tuple(stack)
     spent[key] = spent.get(key, 0) + clock() - begin
@@ -37,6 +38,12 @@ def spin():
 class Chain:
     def step(self, *_):
         return self
+
+    def __add__(self, other):
+        return spin()
+
+    def __getitem__(self, place):
+        return spin()
 
     def __enter__(self):
         return self
@@ -80,6 +87,12 @@ STATEMENTS = [
     "first, *rest = [spin(),\n                spin(), spin()]",
     "chosen = (spin() if\n          spin() > 1 else\n          spin())",
     "total = 0\ntotal += \\\n    spin()",
+    # Here what calls is the first instruction of its line: the one before is another line's.
+    "spin(\n    0,\n    0)",
+    "spin(0, [\nGAP\n    1], (\n    2)) if 0 else spin(\n    0)",
+    "take(\n    spin(\n        0,\nGAP\n        1),\n    spin(2,\n         3))",
+    "total = (Chain()\n         +\nGAP\n         Chain())",
+    "total = Chain()[\n    0,\n    1\n]",
     "del take(\n    [spin()])[\n        spin() - 1][0]",
 ]
 
