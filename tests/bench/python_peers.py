@@ -13,15 +13,14 @@ import tempfile
 import agent_runs
 import pprof
 
-SECONDS = 3
-# The agent's own highest rate is among them.
+SECONDS = 4
+BRIEF = "1.3"  # new threads are looked at more often for a second
 RATES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
-FORMS = [(10, 1, 1), (60, 1, 1), (200, 1, 1), (60, 20, 2), (60, 200, 2)]  # depth, threads, busy ones
+FORMS = [(10, 1, 1), (60, 1, 1), (200, 1, 1), (60, 2, 2), (60, 20, 2), (60, 200, 2)]  # depth, threads, busy ones
 
 
 class Agent:
     name = "agent"
-    highest = 1_000_000
 
     def __init__(self, folder):
         self.file = f"{folder}/agent.pb.gz"
@@ -50,11 +49,9 @@ class Collapsed:
 
 class Austin(Collapsed):
     name = "Austin"
-    highest = 1_000_000
 
     def command(self, interpreter, rate, arguments):
-        self.interval = 1_000_000 // rate
-        return interpreter.in_root("austin", "-i", f"{self.interval}us", "-o", "/tmp/stacks", interpreter.path,
+        return interpreter.in_root("austin", "-i", f"{1_000_000 // rate}us", "-o", "/tmp/stacks", interpreter.path,
                                    f"/mnt/{arguments[0]}", *arguments[1:])
 
     def samples_of(self, microseconds):
@@ -63,7 +60,6 @@ class Austin(Collapsed):
 
 class Tachyon(Collapsed):
     name = "profiling.sampling"
-    highest = 1_000_000
 
     def command(self, interpreter, rate, arguments):
         return interpreter.in_root(interpreter.path, "-m", "profiling.sampling", "run", "-a", "-r", str(rate), "--collapsed",
@@ -108,40 +104,57 @@ def beside(peer, interpreter, folder, repeats):
     ours = Agent(folder)
     print(f"\n{ours.name} and {peer.name} on {interpreter}, {repeats} times {SECONDS} s, in turns")
     print(f"  {'':20} {'depth':>5} {'threads':>7} {'busy':>4} {'Hz':>9} {'samples/s':>9} {'of asked':>8} {'us CPU/sample':>13} {'speed':>6} {'impossible':>20}")
+    costs = {}
     for depth, threads, running in FORMS:
         arguments = ("depths.py", str(SECONDS), str(depth), str(threads), str(running))
         for rate in (100, 1000):
-            compare((ours, peer), interpreter, rate, arguments, repeats)
+            costs[depth, threads, rate] = compare((ours, peer), interpreter, rate, arguments, repeats)
     for depth in (10, 200):
-        for rate in RATES[1:]:
+        for rate in RATES:
             compare((ours, peer), interpreter, rate, ("depths.py", str(SECONDS), str(depth), "1", "1"), 1)
+    print_multiples(costs)
+
+
+def print_multiples(costs):
+    """What the issue compares: with a wake-up that does nothing, and 200 threads with 2, of which 2 are busy."""
+    nap = subprocess.run([str(agent_runs.BUILD / "bin" / "bare_wakeups"), "1000", "2"], capture_output=True, text=True, check=True)
+    bare = float(nap.stdout) * 1000  # us a wake-up, of a core's share at 1 kHz
+    for name, cost in costs[60, 1, 1000].items():
+        print(f"  {name}: at 1 kHz {cost:.1f} us a sample, {cost / bare:.2f} times a bare wake-up ({bare:.1f} us)")
+    for name, few in costs[60, 2, 1000].items():
+        if name in costs[60, 200, 1000]:
+            print(f"  {name}: of 200 threads a sample costs {costs[60, 200, 1000][name] / few:.2f} times that of 2")
 
 
 def compare(profilers, interpreter, rate, arguments, repeats):
-    """One row for each profiler; it and no profiler take turns."""
+    """One row for each profiler; it and no profiler take turns. {name: microseconds of CPU a sample}
+
+    What a profiler takes for its start and end is left out of its costs: what a brief run takes."""
+    program, _, *form = arguments
     results = {profiler: [] for profiler in profilers}
     for _ in range(repeats):
         for profiler, ones in results.items():
             try:
                 plain = run(interpreter.command(*arguments))
                 one = run(profiler.command(interpreter, rate, arguments), profiler)
+                brief = run(profiler.command(interpreter, rate, (program, BRIEF, *form)), profiler)
+                one["us"] = (one["cost"] - brief["cost"]) / max(1, one["samples"] - brief["samples"]) * 1e6
             except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                 print(f"  {profiler.name:20} at {rate} Hz: does not run here: {error}")
                 continue
             ones.append(dict(one, speed=one["speed"] / plain["speed"]))
-    for profiler, ones in results.items():
-        if ones:
-            print_row(profiler.name, rate, arguments, ones)
+    return {profiler.name: print_row(profiler.name, rate, arguments, ones) for profiler, ones in results.items() if ones}
 
 
 def print_row(name, rate, arguments, ones):
     _, _, depth, threads, running = arguments
-    samples, cost = sum(one["samples"] for one in ones), sum(one["cost"] for one in ones)
+    samples, microseconds = sum(one["samples"] for one in ones), statistics.median(one["us"] for one in ones)
     a_second = samples / sum(one["seconds"] for one in ones)
     impossible = sum(one["impossible"] for one in ones)
     print(f"  {name:20} {depth:>5} {threads:>7} {running:>4} {rate:9} {a_second:9.0f} {a_second / rate:8.1%} "
-          f"{cost / max(samples, 1) * 1e6:13.1f} {statistics.median(one['speed'] for one in ones):6.3f} "
+          f"{microseconds:13.1f} {statistics.median(one['speed'] for one in ones):6.3f} "
           f"{f'{impossible} ({impossible / max(samples, 1):.4%})':>20}", flush=True)
+    return microseconds
 
 
 def main(repeats):
