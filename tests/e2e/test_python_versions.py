@@ -89,6 +89,41 @@ class Versions(Checks, unittest.TestCase):
         self.check("3.15t")
 
 
+class TopRate(Checks, unittest.TestCase):
+    """As fast as one core allows, and still no stack that cannot have been."""
+
+    def sample(self, seconds, runs, enough):
+        """At least `enough` samples of flutter.py, in so many runs at most."""
+        impossible = samples = 0
+        for _ in range(runs):
+            run = self.run_on(self.interpreter(), "flutter.py", str(seconds), rate=self.highest_rate())
+            some, of = self.count_impossible(run.profile)
+            impossible, samples = impossible + some, samples + of
+            print(f"top rate: {some} impossible of {of}, {of / seconds:.0f} a second; {run.profile.comments[0]}")
+            if samples >= enough:
+                break
+        self.assertLessEqual(impossible * 20_000, samples)
+        self.assertGreaterEqual(samples, enough)
+
+    @staticmethod
+    def highest_rate():
+        refused = subprocess.run([agent_runs.AGENT, "exec", "--sample-rate", "1e12", "true"], capture_output=True, text=True)
+        return int(re.search(r" to (\d+)$", refused.stderr.strip())[1])
+
+    @staticmethod
+    def interpreter():
+        for name in ("3.12", "3.13", "3.11"):
+            if found := agent_runs.find_all_interpreters(name):
+                return found[0]
+        raise unittest.SkipTest("no CPython 3.11 to 3.13")
+
+    def test_briefly(self):
+        self.sample(2, runs=1, enough=500)
+
+    def test_a_million(self):
+        self.sample(20, runs=6, enough=1_000_000)
+
+
 class Sleepers(unittest.TestCase):
     """--wall: a thread that sleeps is read where it sleeps, without a stop."""
 
