@@ -32,7 +32,7 @@ class Versions(Checks, unittest.TestCase):
         if name.endswith("d"):
             return  # what differs in a debug build is where things are
         for check in (self.check_shares, self.check_torn, self.check_lines, self.check_children, self.check_executes,
-                      self.check_exits):
+                      self.check_exits, self.check_threads):
             self.each(name, check)
         if int(name.rstrip("dt").split(".")[1]) >= 12:
             self.each(name, self.check_subinterpreter)
