@@ -45,19 +45,22 @@ make() {
 
 # build MINOR SUITE: a free-threaded CPython from the source of the suite's package.
 build() {
-  local prefix=$folder/built-$1t work=$folder/built-$1t.part version
+  local prefix=$folder/built-$1t work=$folder/built-$1t.part version=nothing
   if [ -x "$prefix/bin/python$1t" ]; then
     made+=("$1t")
     return
   fi
-  version=$(curl -sSf --max-time 120 "$mirror/dists/$2/main/source/Sources.xz" | xz -dc |
-    sed -n "s/.* \(python$1_[0-9.]*\)\.orig\.tar\.xz$/\1/p" | sort -V | tail -n 1)
+  # The newest one that the mirror has: its list may be ahead of it.
+  for version in $(curl -sSf --max-time 120 "$mirror/dists/$2/main/source/Sources.xz" | xz -dc |
+    sed -n "s/.* \(python$1_[0-9.]*\)\.orig\.tar\.xz$/\1/p" | sort -urV); do
+    rm -rf "$work"
+    mkdir -p "$work/source" "$work/build"
+    curl -sSf --max-time 300 "$mirror/pool/main/p/python$1/$version.orig.tar.xz" |
+      tar xJ -C "$work/source" --strip-components=1 && break
+  done
   echo "== building $version, free-threaded" >&2
-  rm -rf "$work"
-  mkdir -p "$work/source" "$work/build"
-  if curl -sSf --max-time 300 "$mirror/pool/main/p/python$1/$version.orig.tar.xz" | tar xJ -C "$work/source" --strip-components=1 &&
-    (cd "$work/build" && ../source/configure --disable-gil --prefix="$prefix" OPT="-O2 -DNDEBUG -fwrapv" &&
-      command make -j"$(nproc)" && command make install) >"$folder/built-$1t.log" 2>&1 &&
+  if (cd "$work/build" && ../source/configure --disable-gil --prefix="$prefix" OPT="-O2 -DNDEBUG -fwrapv" &&
+    command make -j"$(nproc)" && command make install) >"$folder/built-$1t.log" 2>&1 &&
     [ -x "$prefix/bin/python$1t" ]
   then
     made+=("$1t")
