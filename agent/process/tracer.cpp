@@ -136,8 +136,9 @@ bool ReadAndShield(Tid tid, Registers& registers) {
 }
 #endif
 
-void Detach(Tid tid, int signal) {
-  ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal);
+// False: it was killed while it stood still, and is attached until its end is reaped.
+bool Detach(Tid tid, int signal) {
+  return ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal) == 0;
 }
 
 // Whether the kernel will never say that it stopped or ended: a main thread that ended before the
@@ -222,23 +223,25 @@ Tracer::Tracer(SharedPage& page) : page_(page) {
 
 void Tracer::Handle(const Event& event) {
   const auto found = std::ranges::find(pending_, event.tid, &Pending::tid);
-  StopClient* client = nullptr;
+  Pending pending{};
   if (found != pending_.end()) {
-    client = found->client;
+    pending = *found;
     *found = pending_.back();
     pending_.pop_back();
   }
+  StopClient* client = pending.client;
+  bool detached = true;
   if (!event.stopped) {
     if (client != nullptr) client->OnGone(event.tid);
   } else if (client == nullptr) {
-    Detach(event.tid, event.signal);
+    detached = Detach(event.tid, event.signal);
   } else {
     const SystemClock clock;
     const MonotonicTime since = clock.Now();
     Registers registers;
     const bool stands = ReadAndShield(event.tid, registers);
     if (stands) client->OnStopped(event.tid, registers);
-    Detach(event.tid, event.signal);
+    detached = Detach(event.tid, event.signal);
     const MonotonicTime now = clock.Now();
     pauses_.Add(now - since);
     if (stands) {
@@ -246,6 +249,11 @@ void Tracer::Handle(const Event& event) {
     } else {
       client->OnGone(event.tid);
     }
+  }
+  // The exec that killed it waits until we have reaped it, and PTRACE_SEIZE for the exec.
+  if (!detached && pending.process != Pid{}) {
+    pending.client = nullptr;
+    pending_.push_back(pending);
   }
   if (pending_.empty()) UpdatePage({});
 }
