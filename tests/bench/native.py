@@ -3,6 +3,7 @@
 
 import json
 import re
+import pathlib
 import resource
 import shutil
 import statistics
@@ -35,7 +36,10 @@ def profilers(folder):
     else:
         print("SKIP perf: not installed (Debian: linux-perf)")
     command = samply()
-    if command:
+    paranoid = pathlib.Path("/proc/sys/kernel/perf_event_paranoid")
+    if command and paranoid.exists() and int(paranoid.read_text()) > 1:
+        print(f"SKIP samply: {paranoid} is above 1, and it then refuses even root; write 1 into it")
+    elif command:
         found["samply"] = lambda rate: [*command, "record", "--save-only", "-r", str(rate), "-o", f"{folder}/samply.json.gz", "--"]
     else:
         print("SKIP samply: not installed, and in no root (./dev test-roots makes one)")
