@@ -2,8 +2,8 @@
 """Machine code: what sampling costs the program and the machine, beside perf and samply, and over many threads."""
 
 import json
-import re
 import pathlib
+import re
 import resource
 import shutil
 import statistics
