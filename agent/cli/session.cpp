@@ -19,6 +19,7 @@
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
 #include "agent/cli/container_bounds.h"
+#include "agent/cli/progress_line.h"
 #include "agent/cli/service_labels.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
@@ -219,6 +220,20 @@ std::unique_ptr<PullServer> StartPullServer(const Settings& settings, const Samp
   return *std::move(server);
 }
 
+// Of `connect`: the program that `exec` runs has the terminal. Null: none.
+std::unique_ptr<ProgressLine> ShowProgress(const SessionPlan& plan, const SamplerStart& start) {
+  if (start.launcher != Pid{} || plan.settings.quiet || plan.settings.no_logging) return nullptr;
+  const MonotonicTime begin = SystemClock().Now();
+  return std::make_unique<ProgressLine>([begin, page = start.page, limit = plan.settings.duration] {
+    const auto seconds = [](Nanoseconds time) {
+      return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+    };
+    return fmt::format("{} s{}, {} samples; Ctrl-C ends it", seconds(SystemClock().Now() - begin),
+                       limit ? fmt::format(" of {}", seconds(*limit)) : "",
+                       page->samples_taken.load(std::memory_order_relaxed));
+  });
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
@@ -261,10 +276,12 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
       return 1;
     }
   }
+  std::unique_ptr<ProgressLine> progress = ShowProgress(plan, start);
   SamplerReport report;
   // A thread of its own: as it ends the kernel lets go all that is still attached to it, however
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
+  progress.reset();
   writer.Finish();
   const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
   if (uploader) uploader->BeginEnd(report.finish_ordered + kUploadTimeAtEnd);

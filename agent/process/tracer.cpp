@@ -64,7 +64,10 @@ bool FailsWithEintrAfterStop(std::uint64_t number) {
   }
 }
 
-constexpr std::uint64_t kErestartNoHand = 514;
+// What the kernel's own include/linux/errno.h has: a call to be begun again, as no program sees it.
+constexpr std::int64_t kErestartSys = 512;
+constexpr std::int64_t kErestartNoHand = 514;
+constexpr std::int64_t kErestartRestartBlock = 516;
 
 // A thread that went to sleep between our look at its state and the stop would see EINTR.
 // -ERESTARTNOHAND makes the kernel restart the call, unless a signal with a handler is there: that
@@ -75,6 +78,35 @@ bool NeedsShield(const user_regs_struct& registers) {
          FailsWithEintrAfterStop(registers.orig_rax);
 }
 
+// Those that programs sleep, yield and wake each other by.
+bool IsWaitCall(std::uint64_t number) {
+  switch (number) {
+    case SYS_futex:
+    case SYS_sched_yield:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_pause:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_rt_sigtimedwait:
+    case SYS_rt_sigsuspend:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool HasWaited(const user_regs_struct& registers) {
+  const auto result = static_cast<std::int64_t>(registers.rax);
+  return static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
+         ((result <= -kErestartSys && result >= -kErestartRestartBlock) || NeedsShield(registers));
+}
+
 bool ReadAndShield(Tid tid, Registers& registers) {
   user_regs_struct raw;
   iovec vector{&raw, sizeof(raw)};
@@ -83,8 +115,10 @@ bool ReadAndShield(Tid tid, Registers& registers) {
                       raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
                       raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
   registers.thread_pointer = raw.fs_base;
+  registers.waited = HasWaited(raw);
+  registers.in_wait_call = static_cast<std::int64_t>(raw.orig_rax) >= 0 && IsWaitCall(raw.orig_rax);
   if (NeedsShield(raw)) {
-    raw.rax = -kErestartNoHand;
+    raw.rax = static_cast<std::uint64_t>(-kErestartNoHand);
     ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);
   }
   return true;
