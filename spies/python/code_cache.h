@@ -32,7 +32,6 @@ class CodeCache {
  private:
   // The bytes of a code object from ob_type to co_linetable, zero where they change while it runs;
   // they hold every pointer that is followed.
-  static constexpr std::size_t kMaxIdentity = 512;
   struct Code {
     std::vector<std::byte> identity;
     const Function* function = nullptr;

@@ -223,6 +223,21 @@ Layout::Gc GcOf(const Words& words, const Form& at) {
           .interpreter_frame = frame == 0 ? 0 : start + frame};
 }
 
+// Whether what is used of frames and code objects lies in what is read of them.
+bool IsReadable(const Layout& layout) {
+  const Layout::Frame& frame = layout.frame;
+  const std::uint32_t frame_end =
+      std::max({frame.previous + 8, frame.executable + 8, frame.instruction + 8, frame.owner + 4,
+                frame.tlbc_index + 4});
+  const Layout::Code& code = layout.code;
+  const auto [first, last] =
+      std::minmax({code.first_line, code.filename, code.name, code.qualname, code.line_table});
+  constexpr std::uint32_t kMaxFrame = 512;
+  constexpr std::uint32_t kMaxCode = 480;
+  return frame.size <= kMaxFrame && frame_end <= frame.size && first >= layout.object_size &&
+         last <= kMaxCode;
+}
+
 Result<Words> ReadWords(ProcessMemory& memory, RemoteAddress runtime) {
   Words words{};
   AGENT_CHECK_OK(memory.Read(runtime, std::as_writable_bytes(std::span(words))));
@@ -295,9 +310,7 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
   if (!is_free_threaded) layout.gil = GilOf(words, at);
   layout.gc = GcOf(words, at);
   layout.bytes = {.size = fields.Get(at.bytes_size), .data = fields.Get(at.bytes_data)};
-  const std::uint32_t last_used = std::max(layout.frame.owner, layout.frame.tlbc_index);
-  if (!fields.ok() || layout.frame.size > 512 || last_used + 4 > layout.frame.size ||
-      layout.frame.instruction + 8 > layout.frame.size || layout.code.line_table > 480) {
+  if (!fields.ok() || !IsReadable(layout)) {
     return Fail(Errc::kMalformed, "debug offsets that cannot be true");
   }
   return layout;

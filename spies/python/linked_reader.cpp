@@ -13,6 +13,8 @@ constexpr std::size_t kPagesKept = 16;
 constexpr std::size_t kMaxKnown = StackReader::kMaxFrames + 256;
 // Frames nearer than this share a region: a range more costs as much as 2 KiB more.
 constexpr std::uint64_t kMaxGap = 1024;
+// Past user space, 5-level paging included: arithmetic with what is below does not overflow.
+constexpr RemoteAddress kMaxAddress{std::uint64_t{1} << 57};
 // A frame that no stack had for so long is not read along any more.
 constexpr std::uint32_t kMaxUnused = 16;
 
@@ -74,6 +76,7 @@ LinkedReader::Taken LinkedReader::TakeKnown(ThreadState& state, InnerTid tid) {
 
 // The frame's part, or null when it cannot be read.
 const std::byte* LinkedReader::Find(const ThreadState& state, RemoteAddress frame) {
+  if (frame > kMaxAddress) return nullptr;
   const auto& known = state.known;
   const auto found = std::ranges::lower_bound(known, frame, {}, &KnownFrame::address);
   if (found != known.end() && found->address == frame) {

@@ -65,8 +65,10 @@ Result<std::vector<ThreadStates::Head>> ThreadStates::ReadHeads() {
 
 Result<void> ThreadStates::ReadThreads(const Head& head) {
   RemoteAddress address = head.first_thread;
+  const Layout::Thread& thread = layout_.thread;
   const std::size_t size =
-      std::max(layout_.thread.native_thread_id, layout_.thread.thread_id) + sizeof(std::uint64_t);
+      std::max({thread.next, thread.interp, thread.native_thread_id, thread.thread_id}) +
+      sizeof(std::uint64_t);
   std::vector<std::byte> bytes(size);
   for (std::size_t count = 0; !address.IsNull() && count < kMaxThreads; ++count) {
     AGENT_CHECK_OK(memory_.Read(address, bytes));

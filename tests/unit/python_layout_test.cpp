@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <utility>
 #include <vector>
 
 #include "spies/python/debug_offsets.h"
@@ -76,12 +77,21 @@ TEST_CASE("debug offsets of 3.13 give its layout") {
 }
 
 TEST_CASE("debug offsets that cannot be true are refused") {
-  auto words = Words313();
-  words[23] = 100000;  // current_frame lies outside the thread state
-  FakeMemory memory = MemoryWith(words);
-  const auto layout = ReadDebugOffsets(memory, RemoteAddress(kRuntime));
-  REQUIRE_FALSE(layout);
-  CHECK(layout.error().code == Errc::kMalformed);
+  const std::vector<std::pair<std::size_t, std::uint64_t>> wrong = {
+      {23, 100000},  // current_frame lies outside the thread state
+      {29, 76},      // previous reaches out of the frame
+      {36, 8},       // co_name would be part of PyObject
+      {36, 500},     // and behind what is read of a code object
+  };
+  for (const auto& [word, offset] : wrong) {
+    auto words = Words313();
+    words[word] = offset;
+    words[34] = 1000;  // the size of a code object
+    FakeMemory memory = MemoryWith(words);
+    const auto layout = ReadDebugOffsets(memory, RemoteAddress(kRuntime));
+    REQUIRE_FALSE(layout);
+    CHECK(layout.error().code == Errc::kMalformed);
+  }
 }
 
 TEST_CASE("debug offsets of 3.14 and 3.15 have forms of their own") {

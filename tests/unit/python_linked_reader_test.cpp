@@ -57,6 +57,13 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("a linked frame that would lie at the end of all memory is none") {
+  Fixture f;
+  f.PutChain({kHeap + 0x20000, ~std::uint64_t{0} - 200});
+  CHECK(f.Read() == ReadOutcome::kTorn);
+  CHECK(f.frames.empty());
+}
+
 TEST_CASE("linked frames are read leaf first, in one call when they are known") {
   Fixture f;
   f.PutChain({kHeap + 0x20000, kHeap + 0x10000, kHeap});
