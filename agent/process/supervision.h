@@ -30,8 +30,8 @@ struct SharedPage {
   std::atomic<std::int64_t> pending_since{0};
   /// The thread that stops others; 0 before it has begun.
   std::atomic<pid_t> sampling_thread{0};
-  /// Samples read so far, and those of them that reached a file or a server: what a death of the
-  /// sampler loses.
+  /// Samples read so far, and those of them that a death of the sampler would not lose: they are
+  /// in a file, at the server or in the spool.
   std::atomic<std::uint64_t> samples_taken{0};
   std::atomic<std::uint64_t> samples_delivered{0};
 };

@@ -223,7 +223,7 @@ class PythonSpy final : public Spy {
   }
 
   ReadOutcome Read(ThreadState& state, InnerTid tid) {
-    if (!layout_.frame.is_linked) return reader_.Read(state, tid, reading_.frames);
+    if (!layout_.frame.is_linked) return reader_.Read(state, state.native_id, reading_.frames);
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
     learn_from_ = &state;
     return linked_reader_.Read(state, tid, reading_.frames);
