@@ -167,7 +167,8 @@ std::string ManPage() {
     text += ManOption(option);
   }
   return text +
-         ".SH EXIT STATUS\nOf exec the program's own; 127 and 126 where it cannot be run. 125 when "
+         ".SH EXIT STATUS\nOf exec and top \\-\\- PROGRAM the program's own; 127 and 126 where it "
+         "cannot be run. 125 when "
          "the command line is wrong, 1 when a command cannot do what it was asked for.\n";
 }
 

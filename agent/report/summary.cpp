@@ -71,19 +71,18 @@ std::string CostLine(const RunFacts& facts) {
 
 std::string Table(const Profile& profile, const Measure& measure, double whole,
                   std::size_t max_functions) {
-  std::string text = fmt::format("    self    total {:>7}  function\n",
-                                 measure.value == kCpuTime.value    ? "CPU s"
-                                 : measure.value == kWallTime.value ? "wall s"
-                                                                    : "samples");
   const std::vector<FunctionCost> costs = CostsByFunction(profile, measure);
+  const std::string_view unit = measure.value == kCpuTime.value    ? "CPU s"
+                                : measure.value == kWallTime.value ? "wall s"
+                                                                   : "samples";
+  const std::string which =
+      costs.size() > max_functions ? fmt::format(" ({} of {})", max_functions, costs.size()) : "";
+  std::string text = fmt::format("    self    total {:>7}  function{}\n", unit, which);
   const auto share = [&](std::int64_t value) { return 100.0 * static_cast<double>(value) / whole; };
   for (const FunctionCost& cost : std::span(costs).first(std::min(costs.size(), max_functions))) {
     text += fmt::format("{:6.2f} % {:6.2f} % {:7.{}f}  {}\n", share(cost.self), share(cost.total),
                         static_cast<double>(cost.self) / measure.unit, measure.decimals,
                         DescribeFunction(*cost.function));
-  }
-  if (costs.size() > max_functions) {
-    text += fmt::format("    and {} more functions\n", costs.size() - max_functions);
   }
   return text;
 }

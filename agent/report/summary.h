@@ -20,7 +20,7 @@ struct SummaryStyle {
 
 /// What was sampled and what was lost, what it cost, and the functions with the most time of their
 /// own (self) with the time of what they called (total; recursion counts once). Much code without
-/// a name becomes a line below. At most 5 lines beside the functions. Ends in a newline.
+/// a name becomes a line below. At most 4 lines beside the functions. Ends in a newline.
 [[nodiscard]] std::string FormatSummary(const Profile& profile, const RunFacts& facts,
                                         const SummaryStyle& style = {});
 

@@ -30,11 +30,12 @@ std::size_t Width(std::string_view text) {
 // "" where it is not known.
 std::string PlaceOf(const Function& function) {
   if (function.file.empty()) return "";
-  return fmt::format(" ({}:{})", Printable(function.file), function.start_line);
+  return fmt::format("{}:{}", Printable(function.file), function.start_line);
 }
 
 std::string Described(const Function& function) {
-  return Printable(function.name) + PlaceOf(function);
+  const std::string place = PlaceOf(function);
+  return Printable(function.name) + (place.empty() ? "" : " (" + place + ")");
 }
 
 }  // namespace
@@ -181,11 +182,15 @@ std::vector<std::string> TopView::TableHead() const {
 }
 
 std::string TopView::Line::Within(std::size_t columns) const {
+  constexpr std::size_t kLeastPlace = 12;
+  constexpr std::size_t kAround = 3;  // " ()"
   const std::size_t room = columns - std::min(columns, Width(text));
-  if (Width(name) + Width(place) <= room) return Clipped(text + name + place, columns);
-  constexpr std::size_t kLeastPlace = 16;
-  if (Width(name) + kLeastPlace <= room) return text + name + Fitted(place, room - Width(name));
-  return Clipped(text + Fitted(name, std::max<std::size_t>(room, 1)), columns);
+  std::string line = text + (name.empty() ? "" : Fitted(name, std::max<std::size_t>(room, 1)));
+  const std::size_t left = room - std::min(room, Width(name));
+  if (!place.empty() && left >= std::min(Width(place), kLeastPlace) + kAround) {
+    line += fmt::format(" ({})", Fitted(place, left - kAround));
+  }
+  return Clipped(line, columns);
 }
 
 std::vector<TopView::Line> TopView::FunctionLines(const std::vector<Share>& shares) {
@@ -222,12 +227,13 @@ std::vector<TopView::Line> TopView::ThreadLines() const {
   };
   const TopModel::Known& known = model_.known();
   for (const TopModel::ThreadShare& share : model_.Threads()) {
-    lines.push_back({.text = fmt::format(
-                         "{:6.1f} {} {} {}  {:>8}  ", share.cpu, figure(known.gil, share.gil),
-                         figure(known.collecting, share.collecting),
-                         figure(known.compiling, share.compiling), static_cast<pid_t>(share.tid)),
-                     .name = Printable(share.name),
-                     .place = ""});
+    lines.push_back(
+        {.text = fmt::format("{:6.1f} {} {} {}  {:>8}  {}", share.cpu, figure(known.gil, share.gil),
+                             figure(known.collecting, share.collecting),
+                             figure(known.compiling, share.compiling),
+                             static_cast<pid_t>(share.tid), Printable(share.name)),
+         .name = "",
+         .place = ""});
   }
   return lines;
 }

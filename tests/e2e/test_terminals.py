@@ -40,7 +40,7 @@ class Terminals(unittest.TestCase):
         return target
 
     def start_python(self):
-        return self.start(agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), "120", "2")
+        return self.start(agent_runs.any_interpreter(), str(PROGRAMS / "shares.py"), "900", "2")
 
     def check_top(self, target, hot, threads, *flags):
         """`hot`: a pattern of a function; `threads`: one of a row of the list of threads."""
@@ -71,22 +71,24 @@ class Terminals(unittest.TestCase):
                 shown = terminal.expect("^status-")
                 self.assertIn("status-0", shown)
                 self.assertTrue(any(row.startswith(f"process {target.pid}: ") for row in shown), shown)
-                for pattern in patterns:
-                    terminal.run(f"clear; grep -Ec {shlex.quote(pattern)} all | sed s/^/found-/")
-                    self.assertNotIn("found-0", terminal.expect("^found-"), pattern)
+                for number, pattern in enumerate(patterns):
+                    # On a machine that is too busy a thread that wants to run may not do so while it is looked at.
+                    terminal.run(f"clear; until grep -Eq {shlex.quote(pattern)} all; do {AGENT} dump {target.pid} > all; done; "
+                                 f"echo found-$(({number}))")
+                    terminal.expect(f"^found-{number}$")
 
     def test_python(self):
         target = self.start_python()
-        self.check_top(target, r"tokenize \(", r" \d+\.\d +\d+\.\d .* python")
+        self.check_top(target, "tokenize", r" \d+\.\d +\d+\.\d .* python")
         self.check_dump(target, r"(tokenize|checksum|draw|lookup)", 'thread [0-9]+ "python')
 
     def test_native(self):
-        target = self.start(str(BUILD / "bin" / "busy_threads"), "3", "1", "120", first_line=None)
-        self.check_top(target, "Compute", "  -  .*busy_threads", "--demangle", "simplified")
+        target = self.start(str(BUILD / "bin" / "busy_threads"), "3", "1", "900", first_line=None)
+        self.check_top(target, "Compute", "  -  .*busy_th", "--demangle", "simplified")
         self.check_dump(target, 'thread [0-9]+ "busy_threads"', "Compute", "Sleeper", "waits for a lock")
 
     def test_dotnet(self):
-        target = self.start(*dotnet.build("Shares", "framework_dependent"), "120")
+        target = self.start(*dotnet.build("Shares", "framework_dependent"), "900")
         self.check_top(target, r"Truth\.", r"\.NET")
         self.check_dump(target, r"Truth\.", r'"\.NET')
 

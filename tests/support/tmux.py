@@ -27,7 +27,7 @@ class Tmux:
         self.expect(PROMPT)
 
     def tmux(self, *arguments):
-        run = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, text=True, timeout=30)
+        run = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, text=True, timeout=120)
         if run.returncode != 0:
             raise AssertionError(f"tmux {arguments}: {run.stderr}")
         return run.stdout
@@ -36,7 +36,7 @@ class Tmux:
         """Its rows, without the blanks at their ends."""
         return self.tmux("capture-pane", "-p", *(["-e"] if colors else [])).rstrip("\n").split("\n")
 
-    def expect(self, pattern, seconds=30):
+    def expect(self, pattern, seconds=60):
         """Waits until the screen has it ("^" and "$" are those of a row); returns the screen."""
         end = time.monotonic() + seconds
         while not re.search(pattern, "\n".join(rows := self.screen()), re.MULTILINE):

@@ -136,6 +136,7 @@ TEST_CASE_METHOD(Fixture, "Top: the selected line where rows have gone") {
 TEST_CASE_METHOD(Fixture, "Top: where there is little room a name goes before its place") {
   Add({{{"shop::Cart::Total"}, 300}});
   CHECK(Lines(24, 60)[4] == " 100.0  100.0   100.0  100.0  shop::Cart::Total (/a.py:7)");
+  CHECK(Lines(24, 57)[4] == " 100.0  100.0   100.0  100.0  shop::Cart::Total (/a.py:7)");
   CHECK(Lines(24, 50)[4] == " 100.0  100.0   100.0  100.0  shop::Cart::Total");
   CHECK(Lines(24, 40)[4] == " 100.0  100.0   100.0  100.0  …rt::Total");
   CHECK(Lines(24, 20)[4] == " 100.0  100.0   100.");
