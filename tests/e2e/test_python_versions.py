@@ -118,7 +118,7 @@ class TopRate(Checks, unittest.TestCase):
         raise unittest.SkipTest("no CPython 3.11 to 3.13")
 
     def test_briefly(self):
-        self.sample(2, runs=1, enough=500)
+        self.sample(2, runs=1, enough=300)
 
     def test_a_million(self):
         self.sample(20, runs=6, enough=1_000_000)
