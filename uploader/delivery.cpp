@@ -29,63 +29,84 @@ Tally Minus(const Tally& now, const Tally& before) {
 
 }  // namespace
 
-Delivery::Delivery(std::string server, std::size_t max_bytes, Backoff backoff,
+Delivery::Delivery(std::string server, Bounds bounds, Backoff backoff,
                    std::vector<UploadFormat> formats, std::unique_ptr<Spool> spool)
     : server_(std::move(server)),
-      max_bytes_(max_bytes),
+      bounds_(bounds),
       backoff_(std::move(backoff)),
       formats_(std::move(formats)),
       spool_(std::move(spool)) {
   if (spool_ == nullptr) return;
   for (Spool::Found& found : spool_->TakeFound()) {
     Entry entry{.window = std::move(found.window), .spooled = found.id};
-    entry.bytes = found.bytes;
+    entry.size.disk = found.bytes;
     entry.stands_alone = true;  // it may have been sent already: as it is the server tells it
     Insert(queue_.end(), std::move(entry));
   }
 }
 
 void Delivery::Insert(const Place& place, Entry entry) {
-  bytes_ += entry.bytes;
+  size_ += entry.size;
   queue_.insert(place, std::move(entry));
 }
 
 Delivery::Entry Delivery::Remove(const Place& place) {
   Entry entry = std::move(*place);
   queue_.erase(place);
-  bytes_ -= entry.bytes;
+  size_ -= entry.size;
+  return entry;
+}
+
+Delivery::Entry Delivery::MakeEntry(UploadWindow window) {
+  Entry entry{.window = std::move(window), .spooled = {}};
+  const std::size_t bytes = entry.window.pprof->size();
+  if (spool_ != nullptr) entry.spooled = spool_->Put(entry.window);
+  if (entry.spooled) {
+    entry.window.pprof.reset();
+    entry.size.disk = bytes;
+  } else {
+    entry.size.memory = bytes;
+  }
   return entry;
 }
 
 void Delivery::Push(UploadWindow window) {
-  Entry entry{.window = std::move(window), .spooled = {}};
-  entry.bytes = entry.window.pprof->size();
-  if (spool_ != nullptr) {
-    entry.spooled = spool_->Put(entry.window);
-    if (entry.spooled) entry.window.pprof.reset();
-  }
-  Insert(queue_.end(), std::move(entry));
+  Insert(queue_.end(), MakeEntry(std::move(window)));
   MakeRoom();
 }
 
 void Delivery::MakeRoom() {
-  while (bytes_ > max_bytes_ && queue_.size() > 1) {
-    if (MergeOldest()) continue;
-    const auto oldest =
-        std::ranges::min_element(queue_, {}, [](const Entry& entry) { return entry.window.start; });
+  while (queue_.size() > 1) {
+    std::size_t Bounds::* scarce = nullptr;
+    if (size_.memory > bounds_.memory) {
+      scarce = &Bounds::memory;
+    } else if (size_.disk > bounds_.disk) {
+      scarce = &Bounds::disk;
+    } else {
+      return;
+    }
+    if (MergeOldest(scarce)) continue;
+    auto oldest = queue_.end();
+    for (auto entry = queue_.begin(); entry != queue_.end(); ++entry) {
+      if (entry->size.*scarce == 0) continue;
+      if (oldest == queue_.end() || entry->window.start < oldest->window.start) oldest = entry;
+    }
+    if (oldest == queue_.end()) return;  // what is in flight holds it
     if (counters_.last_error.empty()) counters_.last_error = "the queue was full";
     Lose(Remove(oldest), LossCause::kQueueFull);
   }
 }
 
-// The neighbours of a series that make the shortest window: so all of the past becomes coarser
-// together.
-std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair() const {
+// Of what holds `scarce` the neighbours of a series that make the shortest window: so all of the
+// past becomes coarser together.
+std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair(
+    std::size_t Bounds::* scarce) const {
   std::optional<std::pair<std::size_t, std::size_t>> best;
   Nanoseconds best_span = kMaxMerged;
   // Of each series the last one before: many series stand between each other.
   std::map<Labels, std::size_t> last_of;
   for (std::size_t i = 0; i < queue_.size(); ++i) {
+    if (queue_[i].size.*scarce == 0) continue;
     const auto [place, is_first] = last_of.try_emplace(*queue_[i].window.labels, i);
     if (is_first) continue;
     const std::size_t before = std::exchange(place->second, i);
@@ -101,8 +122,8 @@ std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair() const {
 }
 
 // True if there may be more room now.
-bool Delivery::MergeOldest() {
-  const auto pair = FindPair();
+bool Delivery::MergeOldest(std::size_t Bounds::* scarce) {
+  const auto pair = FindPair(scarce);
   if (!pair) return false;
   Entry& first = queue_[pair->first];
   const Entry& second = queue_[pair->second];
@@ -114,14 +135,9 @@ bool Delivery::MergeOldest() {
     first.stands_alone = true;
     return true;
   }
-  Entry entry{.window = *std::move(merged), .spooled = {}};
-  entry.window.samples = first.window.samples + second.window.samples;
-  entry.bytes = entry.window.pprof->size();
+  merged->samples = first.window.samples + second.window.samples;
   // The new file first: what happens twice, a server tells; what is gone, it does not.
-  if (spool_ != nullptr) {
-    entry.spooled = spool_->Put(entry.window);
-    if (entry.spooled) entry.window.pprof.reset();
-  }
+  Entry entry = MakeEntry(*std::move(merged));
   Forget(first);
   Forget(second);
   Remove(queue_.begin() + static_cast<std::ptrdiff_t>(pair->second));
@@ -155,9 +171,9 @@ std::optional<Attempt> Delivery::Take(WallTime now) {
     Lose(Remove(old), LossCause::kTooOld);
   }
   if (queue_.empty()) return std::nullopt;
-  const std::size_t bytes = queue_.front().bytes;
+  const Bounds size = queue_.front().size;
   in_flight_ = Remove(queue_.begin());
-  bytes_ += bytes;
+  size_ += size;
   Entry& entry = *in_flight_;
   if (entry.request != nullptr) {
     ++counters_.retried;
@@ -172,14 +188,14 @@ std::optional<Attempt> Delivery::Take(WallTime now) {
 }
 
 void Delivery::Made(std::shared_ptr<const HttpRequest> request) {
-  in_flight_->bytes += request->body.size();
-  bytes_ += request->body.size();
+  in_flight_->size.memory += request->body.size();
+  size_.memory += request->body.size();
   in_flight_->request = std::move(request);
 }
 
 void Delivery::Unreadable(const Error& error) {
   counters_.last_error = error.Message();
-  bytes_ -= in_flight_->bytes;
+  size_ -= in_flight_->size;
   Lose(*std::exchange(in_flight_, std::nullopt), LossCause::kUnreadable);
 }
 
@@ -205,7 +221,7 @@ std::optional<Notice> Delivery::Answer(const Reply& reply, MonotonicTime now) {
 
 // The server is there: what it says of one window says nothing about the next.
 void Delivery::GoOn() {
-  bytes_ -= in_flight_->bytes;
+  size_ -= in_flight_->size;
   in_flight_.reset();
   backoff_.Reset();
   next_try_ = MonotonicTime::min();
@@ -241,7 +257,7 @@ std::optional<Notice> Delivery::OtherFormat(const Reply& reply) {
   // It was not taken: in the other format it is a new request.
   Entry entry = *std::move(in_flight_);
   GoOn();
-  entry.bytes -= entry.request->body.size();
+  entry.size.memory -= entry.request->body.size();
   entry.request.reset();
   Insert(queue_.begin(), std::move(entry));
   if (!is_current || formats_.size() == 1) return std::nullopt;
@@ -252,13 +268,13 @@ std::optional<Notice> Delivery::OtherFormat(const Reply& reply) {
 
 std::optional<Notice> Delivery::Retry(const Reply& reply, MonotonicTime now) {
   Entry entry = *std::exchange(in_flight_, std::nullopt);
-  bytes_ -= entry.bytes;
+  size_ -= entry.size;
   const UploadFormat format = entry.format;
   const bool never_sent =
       reply.status == 0 && !reply.reached && !entry.unanswered && entry.failures == 0;
   if (never_sent) {
     // As if it had not been tried: it may be merged, and go in another format.
-    entry.bytes -= entry.request->body.size();
+    entry.size.memory -= entry.request->body.size();
     entry.request.reset();
   }
   if (reply.status == 0 && reply.reached) entry.unanswered = true;
@@ -311,7 +327,11 @@ void Delivery::Hurry() {
 
 UploadCounters Delivery::Counters() const {
   UploadCounters counters = counters_;
-  counters.queued_bytes = bytes_;
+  counters.queued_bytes = size_.memory + size_.disk;
+  for (const Entry& entry : queue_) {
+    if (entry.spooled) counters.spooled += TallyOf(entry.window);
+  }
+  if (in_flight_ && in_flight_->spooled) counters.spooled += TallyOf(in_flight_->window);
   return counters;
 }
 
@@ -331,7 +351,7 @@ void Delivery::Close() {
     }
   }
   queue_.clear();
-  bytes_ = 0;
+  size_ = {};
 }
 
 }  // namespace agent

@@ -51,10 +51,26 @@ class Delivery {
   /// How often a line tells of losses.
   static constexpr Nanoseconds kReportEvery = std::chrono::minutes(1);
 
-  /// `server` is what messages call it. The queue holds at most `max_bytes`. `formats` are tried in
-  /// turn until the server knows one. `spool`: null for none; the queue is there then, and begins
-  /// with what was in it.
-  Delivery(std::string server, std::size_t max_bytes, Backoff backoff,
+  /// How much the queue may hold, in bytes.
+  struct Bounds {
+    std::size_t memory = 0;
+    std::size_t disk = 0;  // with a spool; what the disk does not take stays in memory
+
+    Bounds& operator+=(const Bounds& other) {
+      memory += other.memory;
+      disk += other.disk;
+      return *this;
+    }
+    Bounds& operator-=(const Bounds& other) {
+      memory -= other.memory;
+      disk -= other.disk;
+      return *this;
+    }
+  };
+
+  /// `server` is what messages call it. `formats` are tried in turn until the server knows one.
+  /// `spool`: null for none; the queue is there then, and begins with what was in it.
+  Delivery(std::string server, Bounds bounds, Backoff backoff,
            std::vector<UploadFormat> formats = {UploadFormat::kPush},
            std::unique_ptr<Spool> spool = nullptr);
 
@@ -88,18 +104,20 @@ class Delivery {
     std::optional<SpoolId> spooled = std::nullopt;
     std::shared_ptr<const HttpRequest> request = nullptr;  // null: never tried
     UploadFormat format = UploadFormat::kPush;             // of the request
-    std::size_t bytes = 0;                                 // what it counts for in bytes_
+    Bounds size = {};                                      // what it counts for in size_
     int failures = 0;
     bool unanswered = false;    // was sent, and the server did not say what became of it
     bool stands_alone = false;  // cannot be merged with the next one
   };
   using Place = std::deque<Entry>::iterator;
 
+  [[nodiscard]] Entry MakeEntry(UploadWindow window);
   void Insert(const Place& place, Entry entry);
   Entry Remove(const Place& place);
   void MakeRoom();
-  bool MergeOldest();
-  [[nodiscard]] std::optional<std::pair<std::size_t, std::size_t>> FindPair() const;
+  bool MergeOldest(std::size_t Bounds::* scarce);
+  [[nodiscard]] std::optional<std::pair<std::size_t, std::size_t>> FindPair(
+      std::size_t Bounds::* scarce) const;
   void Lose(const Entry& entry, LossCause cause);
   void Forget(const Entry& entry);
   std::optional<Notice> Sent();
@@ -109,7 +127,7 @@ class Delivery {
   void GoOn();
 
   std::string server_;
-  std::size_t max_bytes_;
+  Bounds bounds_;
   Backoff backoff_;
   std::vector<UploadFormat> formats_;
   std::unique_ptr<Spool> spool_;
@@ -117,7 +135,7 @@ class Delivery {
   std::optional<std::size_t> proven_;  // the one that the server took last
   std::deque<Entry> queue_;            // oldest first, but for those that the server failed at
   std::optional<Entry> in_flight_;
-  std::size_t bytes_ = 0;  // of the queue and of what is in flight
+  Bounds size_;  // of the queue and of what is in flight
   MonotonicTime next_try_ = MonotonicTime::min();
   bool is_down_ = false;
   bool said_down_ = false;

@@ -41,6 +41,7 @@ struct UploadCounters {
   std::array<Tally, kLossCauseNames.size()> lost;  ///< By LossCause.
   Tally unknown;              ///< Sent, but never answered: the server may have it.
   Tally kept;                 ///< Left in the spool for the next start.
+  Tally spooled;              ///< Waiting there now.
   std::uint64_t retried = 0;  ///< Tries after the first one.
   std::uint64_t merged = 0;   ///< Windows that became part of another one.
   std::uint64_t queued_bytes = 0;

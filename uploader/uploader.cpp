@@ -22,16 +22,18 @@ Backoff RandomBackoff() {
 
 Delivery MakeDelivery(const UploadOptions& options, const std::string& server) {
   std::unique_ptr<Spool> spool;
-  std::size_t bytes = options.queue_bytes;
   if (!options.spool.empty()) {
     if (auto opened = Spool::Open(options.spool, server)) {
       spool = *std::move(opened);
-      bytes = options.spool_bytes;
     } else {
       LogWarn("profiles are kept in memory only: {}", opened.error().Message());
     }
   }
-  return {server, bytes, RandomBackoff(), options.formats, std::move(spool)};
+  return {server,
+          {.memory = options.queue_bytes, .disk = options.spool_bytes},
+          RandomBackoff(),
+          options.formats,
+          std::move(spool)};
 }
 
 // Stands in for a server whose address is no address.

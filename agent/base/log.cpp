@@ -7,10 +7,15 @@
 #include <atomic>
 #include <string>
 
+#include "agent/base/transient_line.h"
+
 namespace agent {
 namespace {
 
 std::atomic<LogLevel> g_level{LogLevel::kWarn};
+std::atomic<bool> g_has_transient{false};
+
+constexpr std::string_view kClearLine = "\r\x1b[K";
 
 void AppendPrintable(std::string_view text, std::string* line) {
   for (const char c : text) {
@@ -21,6 +26,14 @@ void AppendPrintable(std::string_view text, std::string* line) {
       line->push_back(c);
     }
   }
+}
+
+// A full stderr (a pipe that nobody reads) must not hold us up: without room the line is dropped. A
+// closed one gives EPIPE: every process of ours ignores or blocks SIGPIPE.
+void Write(std::string_view line) {
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return;
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 }  // namespace
@@ -40,14 +53,16 @@ bool LogEnabled(LogLevel level) { return level >= g_level.load(std::memory_order
 
 void LogLine(LogLevel level, std::string_view text) {
   if (!LogEnabled(level)) return;
-  std::string line = "agent: ";
+  std::string line(g_has_transient.exchange(false) ? kClearLine : "");
+  line += "agent: ";
   AppendPrintable(text, &line);
   line.push_back('\n');
-  // A full stderr (a pipe that nobody reads) must not hold us up: without room the line is dropped.
-  // A closed one gives EPIPE: every process of ours ignores or blocks SIGPIPE.
-  pollfd ready{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return;
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  Write(line);
+}
+
+void ShowTransientLine(std::string_view text) {
+  const bool had_one = g_has_transient.exchange(!text.empty());
+  if (had_one || !text.empty()) Write(std::string(kClearLine).append(text));
 }
 
 }  // namespace agent

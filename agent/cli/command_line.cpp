@@ -74,8 +74,9 @@ std::unexpected<Error> FailUnknownCommand(std::string_view word) {
 
 // A command's words, told apart.
 struct Words {
-  std::vector<std::string> flags;  // as --name=value, or --help
-  std::vector<std::string> plain;  // all others, in their order
+  std::vector<std::string> flags;    // as --name=value, or --help
+  std::vector<std::string> plain;    // all others, in their order
+  std::vector<std::string> program;  // with its arguments; of commands that take one
 };
 
 // The flag at the front of `rest`, with its value.
@@ -106,6 +107,10 @@ Result<std::string> TakeFlag(const CommandInfo& info, std::span<const std::strin
   return fmt::format("--{}{}", option->name, word.substr(name.size()));
 }
 
+bool IsNumber(std::string_view word) {
+  return word.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 // Flags may stand among plain words, but not behind a program's name.
 Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> rest) {
   Words words;
@@ -122,11 +127,14 @@ Result<Words> TellApart(const CommandInfo& info, std::span<const std::string> re
       words.flags.push_back(std::move(flag));
       continue;
     }
-    if (is_launch) break;
+    // "top 4711" is a process; a program of such a name goes behind "--".
+    const bool is_process = info.takes == CommandInfo::Takes::kEither && IsNumber(word);
+    if (is_launch && !is_process) break;
     words.plain.push_back(word);
     rest = rest.subspan(1);
   }
-  words.plain.insert(words.plain.end(), rest.begin(), rest.end());
+  std::vector<std::string>& others = is_launch ? words.program : words.plain;
+  others.insert(others.end(), rest.begin(), rest.end());
   return words;
 }
 
@@ -229,10 +237,26 @@ Result<void> TakeProcess(std::vector<std::string> plain, CommandLine& line) {
   return {};
 }
 
-Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, CommandLine& line) {
+// A process, a program, or neither: `doctor` has an answer to that as well.
+Result<void> TakeEither(const CommandInfo& info, Words words, CommandLine& line) {
+  AGENT_CHECK_OK(TakeProcess(std::move(words.plain), line));
+  line.plain = std::move(words.program);
+  const bool has_process = line.settings.pid != Pid{};
+  if (!line.plain.empty() && has_process) {
+    return Fail(Errc::kInvalid, "a process or a program, not both", line.plain[0]);
+  }
+  if (line.plain.empty() && !has_process && info.command == Command::kTop) {
+    return Fail(Errc::kInvalid, "no process given, and no program",
+                fmt::format("agent {} {}", info.name, info.arguments));
+  }
+  return {};
+}
+
+Result<void> TakePlain(const CommandInfo& info, Words words, CommandLine& line) {
+  std::vector<std::string>& plain = words.plain;
   switch (info.takes) {
     case CommandInfo::Takes::kProgram:
-      line.plain = std::move(plain);
+      line.plain = std::move(words.program);
       if (!line.plain.empty()) return {};
       return Fail(Errc::kInvalid, "no program given",
                   fmt::format("agent {} {}", info.name, info.arguments));
@@ -258,9 +282,7 @@ Result<void> TakePlain(const CommandInfo& info, std::vector<std::string> plain, 
       return Fail(Errc::kInvalid, "no files given",
                   fmt::format("agent {} {}", info.name, info.arguments));
     case CommandInfo::Takes::kEither:
-      line.plain = std::move(plain);
-      if (line.plain.empty() || line.settings.pid == Pid{}) return {};
-      return Fail(Errc::kInvalid, "a process or a program, not both", line.plain[0]);
+      return TakeEither(info, std::move(words), line);
   }
   std::unreachable();
 }
@@ -295,7 +317,7 @@ Result<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments, 
   }
   AGENT_CHECK_OK(ApplyFlags(parser, line));
   AGENT_CHECK_OK(CheckOutputs(line.settings));
-  AGENT_CHECK_OK(TakePlain(*info, std::move(words.plain), line));
+  AGENT_CHECK_OK(TakePlain(*info, std::move(words), line));
   return line;
 }
 

@@ -67,7 +67,7 @@ struct CommandInfo {
     kProcess,  ///< A pid.
     kFiles,    ///< Profiles.
     kWord,     ///< One word: a path, a name.
-    kEither,   ///< A program or the flag --pid, or nothing.
+    kEither,   ///< A pid or a program; `doctor` also nothing.
     kNothing,
   } takes;
 };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// `agent dump`: the stack of each thread of a process, now.
 #pragma once
 
 #include "agent/cli/settings.h"
-#include "agent/process/supervision.h"
 
 namespace agent {
 
-/// `agent dump`: the sampler's life for one look at each thread. Threads that sleep are read
-/// without a stop where that tells enough. Writes to `start.output`; returns the exit status.
-[[nodiscard]] int RunDump(const Settings& settings, const SamplerStart& start);
+/// Writes to stdout. Ends with 0, or with kFailed and a line on stderr where the process cannot be
+/// looked into, or ends meanwhile.
+[[noreturn]] void RunDump(const Settings& settings);
 
 }  // namespace agent

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's entry: from argv and the environment to a launch or an attach.
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,71 +17,18 @@
 #include "agent/cli/delivery_settings.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/dump_command.h"
+#include "agent/cli/exit_status.h"
 #include "agent/cli/install.h"
 #include "agent/cli/report_command.h"
-#include "agent/cli/session.h"
+#include "agent/cli/run_commands.h"
 #include "agent/cli/settings.h"
 #include "agent/cli/shell_help.h"
 #include "agent/cli/top_command.h"
 #include "agent/cli/verify_command.h"
 #include "agent/format/profile_file.h"
-#include "agent/process/child_setup.h"
-#include "agent/process/run_as.h"
-#include "agent/process/supervision.h"
-#include "uploader/labels.h"
 
 namespace agent {
 namespace {
-
-// As env, timeout and docker say that they themselves failed; 126 and 127 are exec's.
-constexpr int kUsageError = 125;
-
-// "python3 /srv/app.py" is app, "./server" is server.
-std::string NameOfProgram(const std::vector<std::string>& program) {
-  std::string name(BaseName(program[0]));
-  if (name.starts_with("python") && program.size() > 1 && program[1].ends_with(".py")) {
-    name = BaseName(program[1]);
-    name.resize(name.size() - 3);
-  }
-  for (char& c : name) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                       c == '.' || c == '_' || c == '-';
-    if (!plain) c = '_';
-  }
-  return name.empty() ? "program" : name;
-}
-
-std::string DefaultFile(const std::string& application) {
-  const time_t now = ::time(nullptr);
-  tm parts{};
-  ::localtime_r(&now, &parts);
-  return fmt::format("{}-{:04}{:02}{:02}-{:02}{:02}{:02}.pb.gz", application, parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
-}
-
-// The program in our place, as if we had not been called.
-[[noreturn]] void ExecInPlace(const std::vector<std::string>& program,
-                              const std::optional<RunAs>& run_as) {
-  if (run_as) {
-    if (const int error = Become(*run_as); error != 0) {
-      std::exit(ReportExecFailure(program, error));
-    }
-  }
-  std::vector<char*> arguments;
-  arguments.reserve(program.size() + 1);
-  // execvp does not change the strings.
-  for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  ::execvp(arguments[0], arguments.data());
-  std::exit(ReportExecFailure(program, errno));
-}
-
-bool IsSwitchedOff(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr) return false;
-  const std::string_view text = value;
-  return text == "false" || text == "0";
-}
 
 // CheckOutputs has seen the names.
 std::vector<RunFile> OutputsOf(const Settings& settings) {
@@ -106,87 +47,6 @@ bool IsOwnDescriptor(std::string_view path) {
          path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/");
 }
 
-// Decides where the profile goes. False: nowhere.
-bool PlanOutput(SessionPlan& plan) {
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  plan.summary = plan.settings.summary || (terminal && !plan.settings.no_logging);
-  const Settings& settings = plan.settings;
-  if (!plan.outputs.empty() || !settings.servers.empty() || settings.listen) return true;
-  if (!plan.summary) return false;
-  const std::string file = DefaultFile(plan.application_name);
-  if (const Result<void> writable = CheckProfileFile(file)) {
-    plan.outputs.push_back({.path = file, .format = FileFormat::kPprof});
-  } else {
-    LogWarn("the profile is shown but not kept: {}; -o FILE says where to",
-            writable.error().Message());
-  }
-  return true;
-}
-
-// Whom the settings say the program shall run as. Ends where that cannot be.
-std::optional<RunAs> PlanRunAs(const Settings& settings) {
-  if (settings.user_name.empty() && settings.group_name.empty()) return std::nullopt;
-  Result<RunAs> run_as = FindRunAs(settings.user_name, settings.group_name);
-  Result<void> possible;
-  if (run_as) possible = CheckRunAs(*run_as);
-  if (run_as && possible) return *std::move(run_as);
-  LogError("--user-name, --group-name: {}",
-           run_as ? possible.error().Message() : run_as.error().Message());
-  std::exit(kUsageError);
-}
-
-// The sampler may become that user as well (FollowsProgram): the files must be his to write.
-void CheckFilesAs(const RunAs& run_as, const std::vector<RunFile>& files) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (Become(run_as) != 0) ::_exit(0);  // it stays what it is, then
-    for (const RunFile& file : files) {
-      const Result<void> writable = CheckProfileFile(file.path);
-      if (writable) continue;
-      LogError("--user-name, --group-name: {}", writable.error().Message());
-      ::_exit(kUsageError);
-    }
-    ::_exit(0);
-  }
-  int status = 0;
-  if (child > 0 && ::waitpid(child, &status, 0) == child && status != 0) std::exit(kUsageError);
-}
-
-[[noreturn]] void RunExec(const CommandLine& line, SessionPlan plan) {
-  const std::optional<RunAs> run_as = PlanRunAs(plan.settings);
-  if (run_as && FollowsProgram() && !plan.outputs.empty()) CheckFilesAs(*run_as, plan.outputs);
-  if (IsSwitchedOff("PYROSCOPE_PROFILING_ENABLED") || IsSwitchedOff("PYROSCOPE_AGENT_ENABLED")) {
-    ExecInPlace(line.plain, run_as);
-  }
-  if (plan.application_name.empty()) plan.application_name = NameOfProgram(line.plain);
-  if (!PlanOutput(plan)) {
-    LogWarn(
-        "nothing is profiled, for nothing would be kept: give --server-address URL (or set "
-        "PYROSCOPE_SERVER_ADDRESS), -o FILE or --summary");
-    ExecInPlace(line.plain, run_as);
-  }
-  if (plan.settings.dotnet_perf_map) ::setenv("DOTNET_PerfMapEnabled", "3", 0);
-  RunLaunched(line.plain, run_as,
-              [plan](const SamplerStart& start) { return RunSession(plan, start); });
-}
-
-[[noreturn]] void RunConnect(const CommandLine& line, SessionPlan plan) {
-  if (plan.application_name.empty()) {
-    const std::optional<ProcessChoice>& choice = line.settings.choice;
-    plan.application_name = !choice ? fmt::format("pid-{}", static_cast<pid_t>(line.settings.pid))
-                            : choice->IsAll() ? "all-processes"
-                                              : NameOfProgram({choice->wanted()});
-  }
-  if (!PlanOutput(plan)) {
-    LogError(
-        "nothing would be kept: give --server-address URL (or set PYROSCOPE_SERVER_ADDRESS), "
-        "-o FILE or --summary");
-    std::exit(kUsageError);
-  }
-  RunConnected(line.settings.pid, {},
-               [plan](const SamplerStart& start) { return RunSession(plan, start); });
-}
-
 // What the old agent's name stands for.
 void ApplyOldDefaults(Settings& settings) {
   if (settings.as_pyroscope && settings.servers.empty() && settings.outputs.empty()) {
@@ -195,7 +55,7 @@ void ApplyOldDefaults(Settings& settings) {
 }
 
 [[noreturn]] void PrintAndExit(std::string_view text) {
-  std::exit(WriteAll(STDOUT_FILENO, text) || errno == EPIPE ? 0 : 1);
+  std::exit(WriteAll(STDOUT_FILENO, text) || errno == EPIPE ? 0 : kFailed);
 }
 
 [[noreturn]] void Main(int argc, char** argv) {
@@ -230,21 +90,13 @@ void ApplyOldDefaults(Settings& settings) {
   }
   switch (line->command) {
     case Command::kExec:
-    case Command::kConnect: {
-      SessionPlan plan{.settings = settings,
-                       .application_name = settings.application_name,
-                       .outputs = outputs,
-                       .command = line->plain};
-      if (line->command == Command::kExec) RunExec(*line, std::move(plan));
-      RunConnect(*line, std::move(plan));
-    }
+      RunExec(*line, settings, outputs);
+    case Command::kConnect:
+      RunConnect(settings, outputs);
     case Command::kDump:
-      RunConnected(settings.pid, {.keep_output = true},
-                   [settings](const SamplerStart& start) { return RunDump(settings, start); });
+      RunDump(settings);
     case Command::kTop:
-      SaveTerminal();
-      RunConnected(settings.pid, {.keep_output = true, .at_end = RestoreTerminal},
-                   [settings](const SamplerStart& start) { return RunTop(settings, start); });
+      RunTop(settings, line->plain);
     case Command::kReport:
       std::exit(RunReport(line->plain, settings, outputs));
     case Command::kVerify:
@@ -264,7 +116,7 @@ void ApplyOldDefaults(Settings& settings) {
     case Command::kInstall:
       if (const Result<void> installed = Install(line->plain.front()); !installed) {
         LogError("not installed: {}", installed.error().Message());
-        std::exit(1);
+        std::exit(kFailed);
       }
       std::exit(0);
   }

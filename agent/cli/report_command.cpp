@@ -5,10 +5,16 @@
 #include <unistd.h>
 
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
+#include "agent/cli/exit_status.h"
+#include "agent/cli/progress_line.h"
 #include "agent/format/loaded_profile.h"
 #include "agent/report/diff_report.h"
 #include "agent/report/facts_json.h"
@@ -19,8 +25,6 @@ namespace agent {
 namespace {
 
 constexpr std::size_t kMostFunctions = 30;
-constexpr int kFailed = 1;
-constexpr int kUsageError = 125;
 
 struct FileRun {
   std::unique_ptr<LoadedProfile> loaded;
@@ -51,9 +55,36 @@ bool Has(const FileRun& run, const Measure& measure, const std::string& path) {
   return false;
 }
 
-Result<FileRun> LoadAll(const std::vector<std::string>& paths) {
+// What `report` does at the moment, for its progress line.
+class Progress {
+ public:
+  explicit Progress(bool is_shown) {
+    if (is_shown) line_ = std::make_unique<ProgressLine>([this] { return Text(); });
+  }
+  void Say(std::string doing) {
+    const std::lock_guard lock(mutex_);
+    doing_ = std::move(doing);
+  }
+
+ private:
+  std::string Text() {
+    const std::lock_guard lock(mutex_);
+    const Nanoseconds passed = SystemClock().Now() - begin_;
+    return fmt::format("{} s: {}", std::chrono::duration_cast<std::chrono::seconds>(passed).count(),
+                       doing_);
+  }
+
+  const MonotonicTime begin_ = SystemClock().Now();
+  std::mutex mutex_;
+  std::string doing_;
+  std::unique_ptr<ProgressLine> line_;  // the last: its thread uses the others
+};
+
+Result<FileRun> LoadAll(const std::vector<std::string>& paths, Progress& progress) {
+  progress.Say(fmt::format("reading {}", paths.front()));
   AGENT_TRY(FileRun sum, Load(paths.front()));
   for (std::size_t i = 1; i < paths.size(); ++i) {
+    progress.Say(fmt::format("reading {} ({} of {})", paths[i], i + 1, paths.size()));
     AGENT_TRY(const FileRun more, Load(paths[i]));
     if (HasTimes(*sum.loaded) != HasTimes(*more.loaded)) {
       return std::unexpected(Error{
@@ -91,13 +122,16 @@ int RunReport(const std::vector<std::string>& files, const Settings& settings,
     LogError("--by is for the table: leave out -o, or add --text");
     return kUsageError;
   }
-  const Result<FileRun> run = LoadAll(files);
+  std::optional<Progress> progress(!settings.quiet);
+  const Result<FileRun> run = LoadAll(files, *progress);
   if (!run) return Fail(run.error());
   if (!Has(*run, settings.measure, files.front())) return kUsageError;
   for (const RunFile& file : outputs) {
+    progress->Say(fmt::format("writing {}", file.path));
     const Result<void> written = WriteRunFile(file, run->loaded->profile, run->facts);
     if (!written) return Fail(written.error());
   }
+  progress.reset();
   if (!outputs.empty() && !settings.text) return 0;
   return Print(
       FormatSummary(run->loaded->profile, run->facts,

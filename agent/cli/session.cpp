@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include "agent/base/log.h"
 #include "agent/base/write_all.h"
 #include "agent/cli/container_bounds.h"
+#include "agent/cli/progress_line.h"
 #include "agent/cli/service_labels.h"
 #include "agent/cli/session_facts.h"
 #include "agent/cli/spy_set.h"
@@ -46,19 +49,43 @@ constexpr double kRateOfAll = 19;
 // Of modules with unnamed code; each process has a module of its own for code without a file.
 constexpr std::size_t kMostUnnamedLines = 50;
 
-// Tells the watchdog which samples would survive the sampler's death: those of all windows but the
-// last.
-class DeliveryCounter final : public ProfileSink {
+// Tells the keeper how many samples would survive the sampler's death: those in the files, or at
+// the server that has the fewest, or in its spool. What was lost on the way has been said.
+class SurvivalCounter final : public ProfileSink {
  public:
-  explicit DeliveryCounter(SharedPage& page) : page_(page) {}
-  void Write(const Profile& window) override {
-    page_.samples_delivered.fetch_add(last_, std::memory_order_relaxed);
-    last_ = static_cast<std::uint64_t>(window.Total().count);
+  /// `uploader`: may be null. All outlive it.
+  SurvivalCounter(SharedPage& page, const RunRecorder& recorder, const Uploader* uploader)
+      : page_(page), recorder_(recorder), uploader_(uploader), inherited_(Settled()) {}
+
+  /// After the others have written `window`.
+  void Write(const Profile&) override {
+    std::uint64_t survive = recorder_.saved_samples();
+    const std::vector<std::uint64_t> settled = Settled();
+    std::uint64_t fewest = std::numeric_limits<std::uint64_t>::max();
+    for (std::size_t i = 0; i < settled.size(); ++i) {
+      fewest = std::min(fewest, settled[i] - inherited_[i]);
+    }
+    if (!settled.empty()) survive = std::max(survive, fewest);
+    page_.samples_delivered.store(survive, std::memory_order_relaxed);
   }
 
  private:
+  // By server.
+  [[nodiscard]] std::vector<std::uint64_t> Settled() const {
+    std::vector<std::uint64_t> samples;
+    if (uploader_ == nullptr) return samples;
+    for (const ServerCounters& server : uploader_->Counters()) {
+      const UploadCounters& counters = server.counters;
+      samples.push_back(counters.sent.samples + counters.AllLost().samples +
+                        counters.unknown.samples + counters.spooled.samples);
+    }
+    return samples;
+  }
+
   SharedPage& page_;
-  std::uint64_t last_ = 0;
+  const RunRecorder& recorder_;
+  const Uploader* uploader_;
+  const std::vector<std::uint64_t> inherited_;  // what earlier runs left in the spool
 };
 
 SamplerOptions OptionsOf(const Settings& settings, const MemoryBounds& bounds) {
@@ -193,6 +220,20 @@ std::unique_ptr<PullServer> StartPullServer(const Settings& settings, const Samp
   return *std::move(server);
 }
 
+// Of `connect`: the program that `exec` runs has the terminal. Null: none.
+std::unique_ptr<ProgressLine> ShowProgress(const SessionPlan& plan, const SamplerStart& start) {
+  if (start.launcher != Pid{} || plan.settings.quiet || plan.settings.no_logging) return nullptr;
+  const MonotonicTime begin = SystemClock().Now();
+  return std::make_unique<ProgressLine>([begin, page = start.page, limit = plan.settings.duration] {
+    const auto seconds = [](Nanoseconds time) {
+      return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+    };
+    return fmt::format("{} s{}, {} samples; Ctrl-C ends it", seconds(SystemClock().Now() - begin),
+                       limit ? fmt::format(" of {}", seconds(*limit)) : "",
+                       page->samples_taken.load(std::memory_order_relaxed));
+  });
+}
+
 void WriteToStderr(std::string_view text) { static_cast<void>(WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
@@ -204,14 +245,13 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   }
   const SystemClock clock;
   SpySet spies(plan.settings);
-  DeliveryCounter delivered(*start.page);
   const std::vector<RunFile> files_of_run = FilesOf(plan, start);
   const SessionFacts facts(start, plan.application_name, plan.command);
   const MemoryBounds bounds = BoundsWithin(ReadMemoryLimit());
   RunRecorder recorder(files_of_run, facts.at_start(), clock,
                        spies.functions().Marker("[other stacks]"), bounds.run);
   std::unique_ptr<Uploader> uploader;
-  std::vector<ProfileSink*> sinks = {&delivered, &recorder};
+  std::vector<ProfileSink*> sinks = {&recorder};
   if (!plan.settings.servers.empty()) {
     uploader = StartUploader(plan, bounds);
     sinks.insert(sinks.begin(), uploader.get());
@@ -223,6 +263,8 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
   const std::unique_ptr<PullServer> pull =
       StartPullServer(plan.settings, options, *start.page, uploader.get());
   if (pull) sinks.push_back(pull.get());
+  SurvivalCounter survival(*start.page, recorder, uploader.get());
+  sinks.push_back(&survival);
   WindowWriter writer(spies.symbolizer(), sinks);
   Sampler sampler(options, start, spies.factories(), spies.functions(), writer);
   if (start.launcher == Pid{}) {
@@ -234,10 +276,12 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
       return 1;
     }
   }
+  std::unique_ptr<ProgressLine> progress = ShowProgress(plan, start);
   SamplerReport report;
   // A thread of its own: as it ends the kernel lets go all that is still attached to it, however
   // long the writing takes.
   std::thread([&] { report = sampler.Run(); }).join();
+  progress.reset();
   writer.Finish();
   const RunFacts all_facts = facts.AtEnd(report, spies.symbolizer().unnamed());
   if (uploader) uploader->BeginEnd(report.finish_ordered + kUploadTimeAtEnd);

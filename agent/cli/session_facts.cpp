@@ -57,7 +57,8 @@ RunFacts SessionFacts::AtEnd(const SamplerReport& report, std::vector<UnnamedCod
   facts.pauses = {.count = report.pauses.count(),
                   .p50 = report.pauses.Quantile(0.5),
                   .p99 = report.pauses.Quantile(0.99),
-                  .max = report.pauses.max()};
+                  .max = report.pauses.max(),
+                  .total = report.pauses.total()};
   facts.unnamed = std::move(unnamed);
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) == 0) {

@@ -165,6 +165,14 @@ constexpr std::array kOptions = {
              return ApplySwitch(text, settings.summary);
            }},
     Option{
+        "quiet", "", "",
+        "No summary at the end and no progress line; what was lost or went wrong is told all the "
+        "same",
+        kResult, Commands(Command::kExec, Command::kConnect, Command::kReport),
+        [](Settings& settings, const std::string& text) {
+          return ApplySwitch(text, settings.quiet);
+        }},
+    Option{
         "server-address", "PYROSCOPE_SERVER_ADDRESS", "URL",
         "Pyroscope server to send profiles to, as http://pyroscope:4040, or unix:///path; may be "
         "repeated",
@@ -333,9 +341,8 @@ constexpr std::array kOptions = {
            kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
-           [](Settings& settings, const std::string& text) {
-             return ApplySwitch(text, settings.no_logging);
-           }},
+           [](Settings& settings,
+              const std::string& text) { return ApplySwitch(text, settings.no_logging); }},
 };
 
 }  // namespace

@@ -42,6 +42,7 @@ struct Settings {
   bool json = false;  ///< dump only
   bool text = false;  ///< report, diff: a table on stdout although there is `-o`.
   bool summary = false;
+  bool quiet = false;  ///< No summary at the end, and no progress.
   LogLevel log_level = LogLevel::kWarn;
   bool no_logging = false;
   bool wall = false;

@@ -64,10 +64,10 @@ std::unique_ptr<DebugFetcher> FetcherFor(const Settings& settings) {
 }  // namespace
 
 struct SpySet::Parts {
-  explicit Parts(const Settings& settings)
+  Parts(const Settings& settings, const Wishes& wishes)
       : fetcher(FetcherFor(settings)),
         symbolizer(settings.demangle, fetcher.get()),
-        python(functions, settings.gil, settings.native ? &files : nullptr),
+        python(functions, settings.gil, settings.native ? &files : nullptr, wishes.marks_gil),
         dotnet(files, functions, settings.dotnet_raw_names) {}
 
   FunctionTable functions;
@@ -80,10 +80,12 @@ struct SpySet::Parts {
   native::NativeSpyFactory native{files, functions};
 };
 
-SpySet::SpySet(const Settings& settings) : parts_(std::make_unique<Parts>(settings)) {}
+SpySet::SpySet(const Settings& settings, const Wishes& wishes)
+    : parts_(std::make_unique<Parts>(settings, wishes)) {}
 SpySet::~SpySet() = default;
 FunctionTable& SpySet::functions() { return parts_->functions; }
 Symbolizer& SpySet::symbolizer() { return parts_->symbolizer; }
+bool SpySet::IsGil(RemoteAddress futex) const { return parts_->python.IsGil(futex); }
 std::vector<SpyFactory*> SpySet::factories() {
   return {&parts_->python, &parts_->dotnet, &parts_->native};
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "agent/base/types.h"
 #include "agent/cli/settings.h"
 #include "agent/profile/frame.h"
 #include "spies/spy.h"
@@ -15,7 +16,12 @@ namespace agent {
 /// symbolizer. Outlives the sampler and the writer of a run. Threads as each part says.
 class SpySet {
  public:
-  explicit SpySet(const Settings& settings);
+  /// What no flag of the user's asks for.
+  struct Wishes {
+    bool marks_gil = false;  ///< See PythonSpyFactory.
+  };
+  explicit SpySet(const Settings& settings) : SpySet(settings, Wishes{}) {}
+  SpySet(const Settings& settings, const Wishes& wishes);
   ~SpySet();
   SpySet(const SpySet&) = delete;
   SpySet& operator=(const SpySet&) = delete;
@@ -24,6 +30,8 @@ class SpySet {
   [[nodiscard]] Symbolizer& symbolizer();
   /// In the order in which processes are offered to them.
   [[nodiscard]] std::vector<SpyFactory*> factories();
+  /// See PythonSpyFactory. When the sampler has ended.
+  [[nodiscard]] bool IsGil(RemoteAddress futex) const;
 
  private:
   struct Parts;

@@ -2,18 +2,17 @@
 // `agent top`: the hottest functions of a process that runs, live.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "agent/cli/settings.h"
-#include "agent/process/supervision.h"
 
 namespace agent {
 
-/// The sampler's life. Draws on `start.output` where that is a terminal, and takes keys from it;
-/// else writes lines once an interval. Returns the exit status.
-[[nodiscard]] int RunTop(const Settings& settings, const SamplerStart& start);
-
-/// Before RunTop: how the terminal on stdout is, if it is one.
-void SaveTerminal();
-/// Gives it back as it was, where a sampler that died has not.
-void RestoreTerminal(int output);
+/// Shows the process that the settings name or, where `program` has words, that program, which
+/// reads nothing and whose output is shown at the end. Draws on stdout where that is a terminal,
+/// and takes keys from it; else writes lines once a second. Ends with the sampler's status or the
+/// program's.
+[[noreturn]] void RunTop(const Settings& settings, const std::vector<std::string>& program);
 
 }  // namespace agent

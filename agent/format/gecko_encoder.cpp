@@ -17,6 +17,7 @@ namespace {
 
 using nlohmann::json;
 
+// src/types/gecko-profile.ts of firefox-devtools/profiler: what each part holds.
 constexpr int kVersion = 24;
 // A sample that was taken often in one time slice is repeated. Above this many in all, each row
 // stands for several.
@@ -44,7 +45,7 @@ class ThreadEncoder {
     const ThreadInfo& thread = profile_.Thread(line.thread);
     return {
         {"name", line.name},
-        {"pid", std::to_string(static_cast<pid_t>(thread.pid))},
+        {"pid", static_cast<pid_t>(thread.pid)},
         {"tid", static_cast<pid_t>(thread.tid)},
         {"processType", "default"},
         {"processName", thread.process_name},
@@ -60,7 +61,7 @@ class ThreadEncoder {
             {"data", 5}}},
           {"data", json::array()}}},
         {"samples",
-         {{"schema", {{"stack", 0}, {"time", 1}, {"responsiveness", 2}, {"threadCPUDelta", 3}}},
+         {{"schema", {{"stack", 0}, {"time", 1}, {"eventDelay", 2}, {"threadCPUDelta", 3}}},
           {"data", std::move(samples)}}},
         {"frameTable",
          {{"schema",

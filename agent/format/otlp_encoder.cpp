@@ -165,8 +165,12 @@ class Encoder {
     profile.add_fixed64(kTimeUnixNano,
                         static_cast<std::uint64_t>(profile_.start().time_since_epoch().count()));
     profile.add_uint64(kDurationNano, static_cast<std::uint64_t>(profile_.duration().count()));
-    WriteType(profile, kPeriodType, "cpu", "nanoseconds");
-    profile.add_int64(kPeriod, profile_.period().count());
+    // Pyroscope turns samples with a period of CPU into CPU, samples times period, which would
+    // stand beside the true one.
+    if (value != &SampleValue::count) {
+      WriteType(profile, kPeriodType, "cpu", "nanoseconds");
+      profile.add_int64(kPeriod, profile_.period().count());
+    }
     profile.add_bytes(kProfileId, reinterpret_cast<const char*>(id.data()), id.size());
   }
 

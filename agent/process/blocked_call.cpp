@@ -40,7 +40,8 @@ Result<std::optional<BlockedCall>> ParseBlockedCall(std::string_view text) {
   const auto sp = ParseHex(fields[fields.size() - 2]);
   const auto pc = ParseHex(fields.back());
   if (!number || !sp || !pc) return Fail(Errc::kMalformed, "syscall: not numbers");
-  return BlockedCall{.number = *number, .sp = *sp, .pc = *pc};
+  const std::uint64_t first = fields.size() > 3 ? ParseHex(fields[1]).value_or(0) : 0;
+  return BlockedCall{.number = *number, .first_argument = first, .sp = *sp, .pc = *pc};
 }
 
 std::string_view SystemCallName(std::int64_t number) {

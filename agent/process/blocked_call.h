@@ -11,7 +11,8 @@
 namespace agent {
 
 struct BlockedCall {
-  std::int64_t number = -1;  ///< -1: not in a system call (a page fault).
+  std::int64_t number = -1;          ///< -1: not in a system call (a page fault).
+  std::uint64_t first_argument = 0;  ///< Of the call.
   std::uint64_t sp = 0;
   std::uint64_t pc = 0;
   friend bool operator==(const BlockedCall&, const BlockedCall&) = default;

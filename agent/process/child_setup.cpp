@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/child_setup.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include "agent/base/log.h"
+#include "agent/base/unique_fd.h"
 
 namespace agent {
 namespace {
@@ -32,6 +34,13 @@ void RenamePid(Pid from) {
   }
 }
 
+// False: errno says why.
+bool TakeHeldOutput(int held_output) {
+  const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return nothing.valid() && ::dup2(nothing.get(), STDIN_FILENO) >= 0 &&
+         ::dup2(held_output, STDOUT_FILENO) >= 0 && ::dup2(held_output, STDERR_FILENO) >= 0;
+}
+
 }  // namespace
 
 InheritedState TakeOver() {
@@ -51,6 +60,7 @@ int ExecAsInherited(const std::vector<std::string>& argv, const InheritedState& 
     arguments.push_back(const_cast<char*>(argument.c_str()));  // exec does not write to them
   }
   arguments.push_back(nullptr);
+  if (inherited.held_output >= 0 && !TakeHeldOutput(inherited.held_output)) return errno;
   RenamePid(inherited.keeper);
   ::prctl(PR_SET_CHILD_SUBREAPER, 0UL, 0UL, 0UL, 0UL);
   if (inherited.sigchld_ignored) SetDisposition(SIGCHLD, SIG_IGN);

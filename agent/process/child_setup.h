@@ -19,6 +19,8 @@ struct InheritedState {
   bool sigchld_ignored = false;  ///< Then the kernel would give us no status of any child.
   Pid keeper{};
   std::optional<RunAs> run_as;
+  int held_output =
+      -1;  ///< In the place of the program's stdout and stderr; it reads nothing then.
 };
 
 /// Blocks every signal, sets SIGCHLD to its default, and makes this process the one that orphans

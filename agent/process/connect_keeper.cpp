@@ -42,11 +42,17 @@ void ConnectKeeper::TakeSignal(const siginfo_t& info) {
       if (!IsIgnored(info.si_signo)) sampler_.Finish(kCpuUnknown, kFinishTime);
       break;
     case SIGTSTP:
-      if (!IsIgnored(SIGTSTP)) StopSelf(SIGTSTP, [] { return false; });
+      if (!IsIgnored(SIGTSTP)) Stop();
       break;
     default:
       break;
   }
+}
+
+void ConnectKeeper::Stop() {
+  before_stop_();
+  StopSelf(SIGTSTP, [] { return false; });
+  after_stop_();
 }
 
 void ConnectKeeper::Reap() {

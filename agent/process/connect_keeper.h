@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "agent/base/unique_fd.h"
 #include "agent/process/signal_set.h"
 #include "agent/process/supervised_sampler.h"
@@ -11,9 +14,13 @@ namespace agent {
 /// makes it finish when it is asked to end itself. One thread, every signal blocked.
 class ConnectKeeper {
  public:
-  /// `sampler` outlives this.
-  explicit ConnectKeeper(SupervisedSampler& sampler)
-      : sampler_(sampler), signals_(OpenSignalFd(SignalSet::All())) {}
+  /// Around each stop of its own it calls the two. `sampler` outlives this.
+  ConnectKeeper(SupervisedSampler& sampler, std::function<void()> before_stop,
+                std::function<void()> after_stop)
+      : sampler_(sampler),
+        before_stop_(std::move(before_stop)),
+        after_stop_(std::move(after_stop)),
+        signals_(OpenSignalFd(SignalSet::All())) {}
 
   /// Returns the sampler's status when there is none any more.
   [[nodiscard]] int Run();
@@ -22,7 +29,11 @@ class ConnectKeeper {
   void TakeSignal(const siginfo_t& info);
   void Reap();
 
+  void Stop();
+
   SupervisedSampler& sampler_;
+  const std::function<void()> before_stop_;
+  const std::function<void()> after_stop_;
   const UniqueFd signals_;
 };
 

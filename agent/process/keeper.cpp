@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
+#include "agent/base/write_all.h"
 #include "agent/process/end_as.h"
 #include "agent/process/seqpacket.h"
 #include "agent/process/stop_self.h"
@@ -42,10 +44,12 @@ bool WasSentToGroup(const siginfo_t& info) {
 
 }  // namespace
 
-Keeper::Keeper(Program program, UniqueFd link, SupervisedSampler& sampler)
+Keeper::Keeper(Program program, UniqueFd link, SupervisedSampler& sampler,
+               std::optional<Display> display)
     : program_(std::move(program)),
       link_(std::move(link)),
       sampler_(sampler),
+      display_(std::move(display)),
       signals_(OpenSignalFd(SignalSet::All())) {}
 
 void Keeper::Run() {
@@ -53,6 +57,7 @@ void Keeper::Run() {
   while (!end_) {
     WaitUntil(sampler_.Check(clock.Now()));
     TakeSignals();
+    TakeOutput();
     TakeReports();
     Reap();
     StopAsTarget();
@@ -61,14 +66,31 @@ void Keeper::Run() {
 }
 
 void Keeper::WaitUntil(MonotonicTime until) const {
-  pollfd fds[] = {{signals_.get(), POLLIN, 0}, {link_.get(), POLLIN, 0}};
+  pollfd fds[] = {{signals_.get(), POLLIN, 0},
+                  {link_.get(), POLLIN, 0},
+                  {display_ ? display_->held->read_end() : -1, POLLIN, 0}};
   if (until == MonotonicTime::max()) {
-    ::poll(fds, 2, -1);
+    ::poll(fds, std::size(fds), -1);
     return;
   }
   const Nanoseconds left = std::max(until - SystemClock().Now(), Nanoseconds(0));
   const timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
-  ::ppoll(fds, 2, &timeout, nullptr);
+  ::ppoll(fds, std::size(fds), &timeout, nullptr);
+}
+
+void Keeper::TakeOutput() {
+  if (display_) display_->held->Take();
+}
+
+void Keeper::Tell(const std::function<void(int)> TakenOutput::* what) const {
+  if (display_ && display_->hooks.*what) (display_->hooks.*what)(display_->output);
+}
+
+// What its descendants write after it is theirs to lose, as with any reader that goes away.
+void Keeper::ShowOutput() {
+  if (!display_) return;
+  display_->held->Take();
+  static_cast<void>(WriteAll(display_->output, display_->held->Text()));
 }
 
 void Keeper::TakeSignals() {
@@ -164,10 +186,12 @@ void Keeper::Reap() {
 void Keeper::StopAsTarget() {
   if (!stopped_by_ || end_) return;
   const int signal = *stopped_by_;
+  Tell(&TakenOutput::before_stop);
   StopSelf(signal, [this] {
     TakeReports();
     return !stopped_by_;
   });
+  Tell(&TakenOutput::after_stop);
   stopped_by_.reset();
   // Who continued us alone (not the group, as a shell does) means the program.
   siginfo_t info{};
@@ -181,9 +205,14 @@ void Keeper::End() {
   int status = end_->status;
   if (end_->exec_errno != 0) {
     sampler_.KillSilently();
+  } else {
+    sampler_.Finish(end_->tree_cpu_ns, kFinishTime);
+  }
+  Tell(&TakenOutput::at_end);
+  if (end_->exec_errno != 0) {
     status = W_EXITCODE(ReportExecFailure(program_.argv, end_->exec_errno), 0);
   }
-  sampler_.Finish(end_->tree_cpu_ns, kFinishTime);
+  ShowOutput();
   ReapLauncher();
   EndAs(status);
 }

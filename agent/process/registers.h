@@ -41,6 +41,9 @@ struct RegisterNumbers {
 struct Registers {
   std::array<std::uint64_t, RegisterNumbers::kCount> values{};
   std::uint64_t thread_pointer = 0;  ///< Base of the thread-local variables; 0 when not read.
+  // Known on x86-64 only:
+  bool waited = false;        ///< The stop has ended a wait: the thread slept, or was about to.
+  bool in_wait_call = false;  ///< It is in a system call that is there to give up the CPU.
 
   [[nodiscard]] std::uint64_t pc() const { return values[RegisterNumbers::kPc]; }
   [[nodiscard]] std::uint64_t sp() const { return values[RegisterNumbers::kSp]; }

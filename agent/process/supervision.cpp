@@ -15,6 +15,7 @@
 #include "agent/process/capabilities.h"
 #include "agent/process/child_setup.h"
 #include "agent/process/connect_keeper.h"
+#include "agent/process/held_output.h"
 #include "agent/process/keeper.h"
 #include "agent/process/launcher.h"
 #include "agent/process/own_fd.h"
@@ -68,7 +69,7 @@ struct LaunchPipes {
 
 // The sampler process, forked by the keeper: first of all it forks the launcher.
 int RunFirstSampler(const std::vector<std::string>& argv, const InheritedState& inherited,
-                    LaunchPage* page, LaunchPipes& pipes, const UniqueFd& orders,
+                    LaunchPage* page, LaunchPipes& pipes, const UniqueFd& orders, int output,
                     const SamplerMain& sampler) {
   pipes.link.first.Reset();
   const pid_t launcher = ::fork();
@@ -81,7 +82,7 @@ int RunFirstSampler(const std::vector<std::string>& argv, const InheritedState& 
   pipes.link.second.Reset();
   pipes.target_pid.write.Reset();
   pipes.go.read.Reset();
-  EnterSampler({orders.get(), pipes.target_pid.read.get(), pipes.go.write.get()});
+  EnterSampler({orders.get(), output, pipes.target_pid.read.get(), pipes.go.write.get()});
   FollowProgram(inherited);
   pid_t target = 0;
   if (::read(pipes.target_pid.read.get(), &target, sizeof(target)) != sizeof(target)) {
@@ -93,6 +94,7 @@ int RunFirstSampler(const std::vector<std::string>& argv, const InheritedState& 
   start.launcher = Pid{launcher};
   start.orders = orders.get();
   start.go = pipes.go.write.Release();
+  start.output = output;
   start.page = &page->shared;
   return sampler(start);
 }
@@ -112,11 +114,21 @@ std::optional<LauncherReport> AwaitStart(const UniqueFd& link, const LaunchPage&
   return report;
 }
 
-// Whatever happens to us, the program runs.
+[[noreturn]] void FailToStart(std::string_view reason) {
+  LogError("cannot start: {}", reason);
+  ::_exit(kCannotStart);
+}
+
+// Whatever happens to us, the program runs, unless it was to be looked at only.
 [[noreturn]] void RunUnprofiled(const std::vector<std::string>& argv,
                                 const InheritedState& inherited, std::string_view reason) {
+  if (inherited.held_output >= 0) FailToStart(reason);
   LogWarn("the program runs without profiling: {}", reason);
   ::_exit(ReportExecFailure(argv, ExecAsInherited(argv, inherited)));
+}
+
+UniqueFd KeepStdout() {
+  return UniqueFd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
 }  // namespace
@@ -125,10 +137,19 @@ std::optional<LauncherReport> AwaitStart(const UniqueFd& link, const LaunchPage&
 // (ptrace(2), "access mode checking"). Not where the keeper could then not kill us any more.
 bool FollowsProgram() { return !HasPtraceCapability() && HasCapability(CAP_KILL); }
 
-void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs>& run_as,
+void RunLaunched(const std::vector<std::string>& argv, const LaunchOptions& options,
                  const SamplerMain& sampler) {
   InheritedState inherited = TakeOver();
-  inherited.run_as = run_as;
+  inherited.run_as = options.run_as;
+  UniqueFd output;
+  std::optional<HeldOutput> held;
+  if (options.taken_output) {
+    output = KeepStdout();
+    Result<HeldOutput> opened = HeldOutput::Open();
+    if (!opened) FailToStart(opened.error().Message());
+    held = *std::move(opened);
+    inherited.held_output = held->write_end();
+  }
   const Result<LaunchPage*> page = MapPage();
   if (!page) RunUnprofiled(argv, inherited, page.error().Message());
   Result<LaunchPipes> pipes = LaunchPipes::Open();
@@ -137,14 +158,15 @@ void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs
   LauncherReport started;
   SupervisedSampler supervised((*page)->shared, [&](const UniqueFd& orders, bool restarted) {
     if (!restarted) {
-      return RunFirstSampler(argv, inherited, *page, *pipes, orders, sampler);
+      return RunFirstSampler(argv, inherited, *page, *pipes, orders, output.get(), sampler);
     }
-    EnterSampler({orders.get()});
+    EnterSampler({orders.get(), output.get()});
     FollowProgram(inherited);
     SamplerStart start;
     start.target = Pid{started.target};
     start.launcher = Pid{started.launcher};
     start.orders = orders.get();
+    start.output = output.get();
     start.page = &(*page)->shared;
     start.restarted = true;
     return sampler(start);
@@ -160,21 +182,25 @@ void RunLaunched(const std::vector<std::string>& argv, const std::optional<RunAs
     supervised.KillSilently();
     RunUnprofiled(argv, inherited, "no process could be started");
   }
-  DropInheritedFds({link.get(), supervised.orders()}, Stderr::kKeep);
-  Keeper({argv, Pid{started.target}, Pid{started.launcher}}, std::move(link), supervised).Run();
+  std::optional<Keeper::Display> display;
+  if (held) {
+    held->CloseWriteEnd();
+    display = {.hooks = *options.taken_output, .output = output.get(), .held = &*held};
+  }
+  DropInheritedFds({link.get(), supervised.orders(), output.get(), held ? held->read_end() : -1},
+                   Stderr::kKeep);
+  Keeper({argv, Pid{started.target}, Pid{started.launcher}}, std::move(link), supervised,
+         std::move(display))
+      .Run();
 }
 
-void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sampler) {
+void RunConnected(Pid pid, const std::optional<TakenOutput>& taken_output,
+                  const SamplerMain& sampler) {
   static_cast<void>(TakeOver());
   UniqueFd output;
-  if (options.keep_output) {
-    output.Reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-  }
+  if (taken_output) output = KeepStdout();
   const Result<LaunchPage*> page = MapPage();
-  if (!page) {
-    LogError("cannot start: {}", page.error().Message());
-    ::_exit(kCannotStart);
-  }
+  if (!page) FailToStart(page.error().Message());
   SupervisedSampler supervised((*page)->shared, [&](const UniqueFd& orders, bool restarted) {
     EnterSampler({orders.get(), output.get()});
     SamplerStart start;
@@ -186,12 +212,17 @@ void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sam
     return sampler(start);
   });
   if (const Result<void> forked = supervised.Start(); !forked) {
-    LogError("cannot start: {}", forked.error().Message());
-    ::_exit(kCannotStart);
+    FailToStart(forked.error().Message());
   }
   DropInheritedFds({supervised.orders(), output.get()}, Stderr::kKeep);
-  const int status = ConnectKeeper(supervised).Run();
-  if (options.at_end) options.at_end(output.get());
+  const auto tell = [&](const std::function<void(int)> TakenOutput::* what) {
+    if (taken_output && (*taken_output).*what) ((*taken_output).*what)(output.get());
+  };
+  const int status = ConnectKeeper(
+                         supervised, [&] { tell(&TakenOutput::before_stop); },
+                         [&] { tell(&TakenOutput::after_stop); })
+                         .Run();
+  tell(&TakenOutput::at_end);
   ::_exit(status);
 }
 

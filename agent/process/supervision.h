@@ -30,8 +30,8 @@ struct SharedPage {
   std::atomic<std::int64_t> pending_since{0};
   /// The thread that stops others; 0 before it has begun.
   std::atomic<pid_t> sampling_thread{0};
-  /// Samples read so far, and those of them that reached a file or a server: what a death of the
-  /// sampler loses.
+  /// Samples read so far, and those of them that a death of the sampler would not lose: they are
+  /// in a file, at the server or in the spool.
   std::atomic<std::uint64_t> samples_taken{0};
   std::atomic<std::uint64_t> samples_delivered{0};
 };
@@ -59,7 +59,7 @@ struct SamplerStart {
   int orders = -1;  ///< Read end: KeeperOrder.
   int go = -1;  ///< Close it when ready: the program then execs (it does after 300 ms anyway). -1:
                 ///< it runs already.
-  int output = -1;  ///< The user's stdout, where RunConnected was asked to keep it.
+  int output = -1;  ///< The user's stdout, where the sampler was given it (TakenOutput).
   SharedPage* page = nullptr;
   bool restarted = false;  ///< An earlier sampler died.
 };
@@ -70,21 +70,32 @@ using SamplerMain = std::function<int(const SamplerStart&)>;
 /// not look into it otherwise.
 [[nodiscard]] bool FollowsProgram();
 
+/// For a sampler that shows something: it may write to the user's stdout, by SamplerStart::output.
+/// What the keeper calls, each with the same descriptor; nothing: not called.
+struct TakenOutput {
+  std::function<void(int output)> before_stop = nullptr;  ///< The keeper is about to stop (Ctrl-Z).
+  std::function<void(int output)> after_stop = nullptr;   ///< It runs on.
+  std::function<void(int output)> at_end = nullptr;       ///< There is no sampler any more.
+};
+
+struct LaunchOptions {
+  std::optional<RunAs> run_as = std::nullopt;
+  /// The sampler has the user's stdout. The program reads from /dev/null, and what it writes to
+  /// stdout and stderr is held back (HeldOutput) and shown at the end.
+  std::optional<TakenOutput> taken_output = std::nullopt;
+};
+
 /// Launches `argv` under a keeper, this very process, and never returns: it ends as the program
 /// ended. Exits with 127 or 126 when exec fails, after one line on stderr, as a shell does.
 /// With `run_as` the program is that user's; where the kernel lets only such a process look into it
 /// (no CAP_SYS_PTRACE), the sampler is too.
-[[noreturn]] void RunLaunched(const std::vector<std::string>& argv,
-                              const std::optional<RunAs>& run_as, const SamplerMain& sampler);
+/// Where no sampler can be started the program runs without one; with `taken_output` it does not.
+[[noreturn]] void RunLaunched(const std::vector<std::string>& argv, const LaunchOptions& options,
+                              const SamplerMain& sampler);
 
 /// `connect`: runs `sampler` on a process that exists (0: it finds them itself), under a keeper.
 /// SIGINT, SIGTERM and SIGHUP make it finish. Never returns: ends with the sampler's status.
-/// With `keep_output` the sampler may write to stdout, through SamplerStart::output; `at_end`, if
-/// any, is called with the same descriptor by the keeper when there is no sampler any more.
-struct ConnectOptions {
-  bool keep_output = false;
-  std::function<void(int output)> at_end = nullptr;
-};
-[[noreturn]] void RunConnected(Pid pid, const ConnectOptions& options, const SamplerMain& sampler);
+[[noreturn]] void RunConnected(Pid pid, const std::optional<TakenOutput>& taken_output,
+                               const SamplerMain& sampler);
 
 }  // namespace agent

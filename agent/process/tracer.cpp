@@ -64,7 +64,10 @@ bool FailsWithEintrAfterStop(std::uint64_t number) {
   }
 }
 
-constexpr std::uint64_t kErestartNoHand = 514;
+// What the kernel's own include/linux/errno.h has: a call to be begun again, as no program sees it.
+constexpr std::int64_t kErestartSys = 512;
+constexpr std::int64_t kErestartNoHand = 514;
+constexpr std::int64_t kErestartRestartBlock = 516;
 
 // A thread that went to sleep between our look at its state and the stop would see EINTR.
 // -ERESTARTNOHAND makes the kernel restart the call, unless a signal with a handler is there: that
@@ -75,6 +78,35 @@ bool NeedsShield(const user_regs_struct& registers) {
          FailsWithEintrAfterStop(registers.orig_rax);
 }
 
+// Those that programs sleep, yield and wake each other by.
+bool IsWaitCall(std::uint64_t number) {
+  switch (number) {
+    case SYS_futex:
+    case SYS_sched_yield:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_pause:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_rt_sigtimedwait:
+    case SYS_rt_sigsuspend:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool HasWaited(const user_regs_struct& registers) {
+  const auto result = static_cast<std::int64_t>(registers.rax);
+  return static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
+         ((result <= -kErestartSys && result >= -kErestartRestartBlock) || NeedsShield(registers));
+}
+
 bool ReadAndShield(Tid tid, Registers& registers) {
   user_regs_struct raw;
   iovec vector{&raw, sizeof(raw)};
@@ -83,8 +115,10 @@ bool ReadAndShield(Tid tid, Registers& registers) {
                       raw.rbp, raw.rsp, raw.r8,  raw.r9,  raw.r10, raw.r11,
                       raw.r12, raw.r13, raw.r14, raw.r15, raw.rip};
   registers.thread_pointer = raw.fs_base;
+  registers.waited = HasWaited(raw);
+  registers.in_wait_call = static_cast<std::int64_t>(raw.orig_rax) >= 0 && IsWaitCall(raw.orig_rax);
   if (NeedsShield(raw)) {
-    raw.rax = -kErestartNoHand;
+    raw.rax = static_cast<std::uint64_t>(-kErestartNoHand);
     ::ptrace(PTRACE_SETREGSET, static_cast<pid_t>(tid), NT_PRSTATUS, &vector);
   }
   return true;
@@ -102,8 +136,9 @@ bool ReadAndShield(Tid tid, Registers& registers) {
 }
 #endif
 
-void Detach(Tid tid, int signal) {
-  ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal);
+// False: it was killed while it stood still, and is attached until its end is reaped.
+bool Detach(Tid tid, int signal) {
+  return ::ptrace(PTRACE_DETACH, static_cast<pid_t>(tid), nullptr, signal) == 0;
 }
 
 // Whether the kernel will never say that it stopped or ended: a main thread that ended before the
@@ -188,23 +223,25 @@ Tracer::Tracer(SharedPage& page) : page_(page) {
 
 void Tracer::Handle(const Event& event) {
   const auto found = std::ranges::find(pending_, event.tid, &Pending::tid);
-  StopClient* client = nullptr;
+  Pending pending{};
   if (found != pending_.end()) {
-    client = found->client;
+    pending = *found;
     *found = pending_.back();
     pending_.pop_back();
   }
+  StopClient* client = pending.client;
+  bool detached = true;
   if (!event.stopped) {
     if (client != nullptr) client->OnGone(event.tid);
   } else if (client == nullptr) {
-    Detach(event.tid, event.signal);
+    detached = Detach(event.tid, event.signal);
   } else {
     const SystemClock clock;
     const MonotonicTime since = clock.Now();
     Registers registers;
     const bool stands = ReadAndShield(event.tid, registers);
     if (stands) client->OnStopped(event.tid, registers);
-    Detach(event.tid, event.signal);
+    detached = Detach(event.tid, event.signal);
     const MonotonicTime now = clock.Now();
     pauses_.Add(now - since);
     if (stands) {
@@ -212,6 +249,11 @@ void Tracer::Handle(const Event& event) {
     } else {
       client->OnGone(event.tid);
     }
+  }
+  // The exec that killed it waits until we have reaped it, and PTRACE_SEIZE for the exec.
+  if (!detached && pending.process != Pid{}) {
+    pending.client = nullptr;
+    pending_.push_back(pending);
   }
   if (pending_.empty()) UpdatePage({});
 }

@@ -20,6 +20,7 @@ struct PauseFacts {
   Nanoseconds p50{0};
   Nanoseconds p99{0};
   Nanoseconds max{0};
+  Nanoseconds total{0};
 };
 
 /// A runtime that was sampled.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/report/run_recorder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/log.h"
@@ -42,6 +43,9 @@ std::vector<Result<void>> RunRecorder::Finish(const RunFacts& facts) {
   if (!run_) return results;
   results.reserve(files_.size());
   for (const RunFile& file : files_) results.push_back(WriteRunFile(file, *run_, facts));
+  if (!files_.empty() && std::ranges::all_of(results, &Result<void>::has_value)) {
+    saved_samples_ = static_cast<std::uint64_t>(run_->Total().count);
+  }
   return results;
 }
 

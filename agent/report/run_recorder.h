@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -28,6 +29,8 @@ class RunRecorder final : public ProfileSink {
   /// Writes the files for the last time; what became of each, in their order. Empty when there was
   /// no window.
   [[nodiscard]] std::vector<Result<void>> Finish(const RunFacts& facts);
+  /// Of the run's samples those that are in all files by now.
+  [[nodiscard]] std::uint64_t saved_samples() const { return saved_samples_; }
   /// Null when there was no window.
   [[nodiscard]] const Profile* run() const { return run_ ? &*run_ : nullptr; }
 
@@ -40,6 +43,7 @@ class RunRecorder final : public ProfileSink {
   MonotonicTime next_write_;
   std::optional<Profile> run_;
   bool said_failed_ = false;
+  std::uint64_t saved_samples_ = 0;
 };
 
 }  // namespace agent

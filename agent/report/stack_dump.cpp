@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <string_view>
+#include <utility>
 
 #include "agent/format/json.h"
 #include "agent/report/printable.h"
@@ -49,6 +50,40 @@ std::string FrameText(const Frame& frame) {
   return text;
 }
 
+std::string WaitText(const ThreadWait& wait) {
+  switch (wait.kind) {
+    case ThreadWait::Kind::kNothing:
+      return "";
+    case ThreadWait::Kind::kSystemCall:
+      return fmt::format(", waits in {}{}{}", wait.call, wait.file.empty() ? "" : " of ",
+                         wait.file);
+    case ThreadWait::Kind::kLock:
+      return ", waits for a lock or a condition";
+    case ThreadWait::Kind::kGil:
+      return ", waits for the GIL";
+  }
+  std::unreachable();
+}
+
+std::string WaitJson(const ThreadWait& wait) {
+  std::string_view kind;
+  switch (wait.kind) {
+    case ThreadWait::Kind::kNothing:
+      return "null";
+    case ThreadWait::Kind::kSystemCall:
+      kind = "call";
+      break;
+    case ThreadWait::Kind::kLock:
+      kind = "lock";
+      break;
+    case ThreadWait::Kind::kGil:
+      kind = "gil";
+      break;
+  }
+  return fmt::format(R"({{"for":{},"call":{},"file":{}}})", JsonString(kind), JsonString(wait.call),
+                     wait.file.empty() ? "null" : JsonString(wait.file));
+}
+
 }  // namespace
 
 std::string FormatStackDump(const RunFacts& facts, std::span<const ThreadStack> threads) {
@@ -56,8 +91,9 @@ std::string FormatStackDump(const RunFacts& facts, std::span<const ThreadStack> 
                                  Printable(fmt::format("{}", fmt::join(facts.command, " "))));
   if (!facts.runtimes.empty()) text += Joined(facts.runtimes) + "\n";
   for (const ThreadStack& thread : threads) {
-    text += fmt::format("\nthread {} \"{}\", {}\n", static_cast<pid_t>(thread.tid),
-                        Printable(thread.name), StateText(thread.state));
+    text += fmt::format("\nthread {} \"{}\", {}{}\n", static_cast<pid_t>(thread.tid),
+                        Printable(thread.name), StateText(thread.state),
+                        Printable(WaitText(thread.wait)));
     for (const Frame& frame : thread.stack) {
       text += fmt::format("    {}\n", FrameText(frame));
     }
@@ -75,17 +111,21 @@ std::string StackDumpJson(const RunFacts& facts, std::span<const ThreadStack> th
                             JsonString(frame.function->name), JsonString(frame.function->file),
                             frame.line > 0 ? fmt::format("{}", frame.line) : "null");
     }
-    list += fmt::format(R"({}{{"tid":{},"name":{},"state":{},"frames":[{}]}})",
+    list += fmt::format(R"({}{{"tid":{},"name":{},"state":{},"wait":{},"frames":[{}]}})",
                         list.empty() ? "" : ",\n", static_cast<pid_t>(thread.tid),
-                        JsonString(thread.name), JsonString(std::string(1, thread.state)), frames);
+                        JsonString(thread.name), JsonString(std::string(1, thread.state)),
+                        WaitJson(thread.wait), frames);
   }
   std::string command;
   for (const std::string& word : facts.command) {
     command += fmt::format("{}{}", command.empty() ? "" : ",", JsonString(word));
   }
-  return fmt::format("{{\"pid\":{},\"command\":[{}],\"runtimes\":{},\"threads\":[\n{}]}}\n",
-                     static_cast<pid_t>(facts.pid), command, JsonString(Joined(facts.runtimes)),
-                     list);
+  const auto seconds = [](Nanoseconds time) { return static_cast<double>(time.count()) / 1e9; };
+  return fmt::format(
+      R"({{"pid":{},"command":[{}],"runtimes":{},"pauses":{{"count":{},"total":{:.6f},"max":{:.6f}}},"threads":[)"
+      "\n{}]}}\n",
+      static_cast<pid_t>(facts.pid), command, JsonString(Joined(facts.runtimes)),
+      facts.pauses.count, seconds(facts.pauses.total), seconds(facts.pauses.max), list);
 }
 
 }  // namespace agent

@@ -9,6 +9,7 @@
 #include "agent/base/types.h"
 #include "agent/profile/frame.h"
 #include "agent/report/run_facts.h"
+#include "agent/report/thread_wait.h"
 
 namespace agent {
 
@@ -16,15 +17,18 @@ struct ThreadStack {
   Tid tid{};
   std::string name;
   char state = '?';  ///< As in /proc/PID/stat.
-  Stack stack;       ///< Named frames; empty: it could not be read.
+  ThreadWait wait;
+  Stack stack;  ///< Named frames; empty: it could not be read.
 };
 
 /// For people: a block for each thread, the leaf first.
 [[nodiscard]] std::string FormatStackDump(const RunFacts& facts,
                                           std::span<const ThreadStack> threads);
 
-/// For programs: {"pid", "command", "runtimes", "threads": [{"tid", "name", "state", "frames":
-/// [{"name", "file", "line"}]}]}; frames from the leaf on, line null where it is not known.
+/// For programs: {"pid", "command", "runtimes", "pauses": {"count", "total", "max"}, "threads":
+/// [{"tid", "name", "state", "wait": {"for", "call", "file"}, "frames": [{"name", "file",
+/// "line"}]}]}. Pauses: how often and how long (seconds) threads were stopped for this. wait is
+/// null or for "call", "lock" or "gil". Frames from the leaf on, line null where it is not known.
 [[nodiscard]] std::string StackDumpJson(const RunFacts& facts,
                                         std::span<const ThreadStack> threads);
 

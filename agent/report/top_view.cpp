@@ -4,24 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <unordered_map>
-#include <utility>
 
 #include "agent/base/utf8.h"
-#include "agent/report/function_costs.h"
 #include "agent/report/printable.h"
 
 namespace agent {
 namespace {
 
-constexpr std::size_t kMostBytes = 16u << 20;  // of the whole run
-constexpr std::string_view kCollector = "<gc>";
-constexpr std::size_t kHeadLines = 3;
-
-double Percent(std::int64_t part, std::int64_t whole) {
-  return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0;
-}
+double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
 
 // The first `columns` characters.
 std::string Clipped(const std::string& line, std::size_t columns) {
@@ -32,46 +22,55 @@ std::string Clipped(const std::string& line, std::size_t columns) {
   return line;
 }
 
-std::string Place(const Function& function) {
-  if (function.file.empty()) return Printable(function.name);
-  return fmt::format("{} ({}:{})", Printable(function.name), Printable(function.file),
-                     function.start_line);
+std::size_t Width(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return !IsContinuation(c); }));
+}
+
+// "" where it is not known.
+std::string PlaceOf(const Function& function) {
+  if (function.file.empty()) return "";
+  return fmt::format(" ({}:{})", Printable(function.file), function.start_line);
+}
+
+std::string Described(const Function& function) {
+  return Printable(function.name) + PlaceOf(function);
 }
 
 }  // namespace
 
-TopView::TopView(std::string title, const Function* folded)
-    : title_(std::move(title)), folded_(folded) {}
+TopView::TopView(std::string process, std::string command, const Function* folded)
+    : process_(std::move(process)), command_(std::move(command)), model_(folded) {}
 
 void TopView::Add(const Profile& window) {
-  if (!all_) all_.emplace(window.start(), Nanoseconds(0));
-  all_->Merge(window);
-  all_->set_duration(window.start() + window.duration() - all_->start());
-  all_->Shrink(kMostBytes, folded_);
-  if (paused_) return;
-  recent_.push_back(window);
-  if (recent_.size() > kRecentWindows) recent_.pop_front();
+  model_.Add(window, !paused_);
+  is_stale_ = true;
+}
+
+void TopView::Show(const Function* callers_of, bool threads) {
+  callers_of_ = callers_of;
+  shows_threads_ = threads;
+  selected_ = 0;
 }
 
 void TopView::Press(Key key, char character) {
+  if (is_stale_) Refresh();
+  is_stale_ = true;
   switch (key) {
     case Key::kUp:
       if (selected_ > 0) --selected_;
       break;
     case Key::kDown:
-      ++selected_;  // Draw knows how many there are
+      ++selected_;  // Refresh knows how many there are
       break;
     case Key::kEnter:
-      if (std::exchange(typing_, false) || callers_of_ != nullptr || shows_threads_) break;
-      if (const std::vector<Row> rows = Rows(Recent()); !rows.empty()) {
-        callers_of_ = rows[std::min(selected_, rows.size() - 1)].function;
-        selected_ = 0;
-      }
+      if (std::exchange(typing_, false) || selected_ >= rows_.size()) break;
+      Show(rows_[selected_], false);
       break;
     case Key::kEscape:
-      if (typing_) filter_.clear();
-      typing_ = false;
-      callers_of_ = nullptr;
+      // One step back.
+      if (typing_ || (callers_of_ == nullptr && !shows_threads_)) filter_.clear();
+      if (!std::exchange(typing_, false)) Show(nullptr, false);
       break;
     case Key::kBackspace:
       while (typing_ && !filter_.empty() && IsContinuation(filter_.back())) filter_.pop_back();
@@ -80,6 +79,7 @@ void TopView::Press(Key key, char character) {
     case Key::kCharacter:
       if (typing_) {
         filter_ += character;
+        selected_ = 0;
       } else {
         PressCommand(character);
       }
@@ -90,7 +90,7 @@ void TopView::Press(Key key, char character) {
 void TopView::PressCommand(char character) {
   switch (character) {
     case 'q':
-      quit_ = true;
+      quit_ = is_ending_ = true;
       break;
     case 's':
       by_total_ = !by_total_;
@@ -99,13 +99,13 @@ void TopView::PressCommand(char character) {
       sort_by_all_ = !sort_by_all_;
       break;
     case 't':
-      shows_threads_ = !shows_threads_;
-      callers_of_ = nullptr;
+      Show(nullptr, !shows_threads_);
       break;
     case 'p':
       paused_ = !paused_;
       break;
     case '/':
+      Show(nullptr, false);
       typing_ = true;
       filter_.clear();
       break;
@@ -120,172 +120,143 @@ void TopView::PressCommand(char character) {
   }
 }
 
-Profile TopView::Recent() const {
-  Profile sum(recent_.empty() ? WallTime() : recent_.front().start(), Nanoseconds(0));
-  for (const Profile& window : recent_) {
-    sum.Merge(window);
-    sum.set_duration(sum.duration() + window.duration());
+std::vector<TopView::Share> TopView::SortedFunctions() const {
+  std::vector<Share> shares = model_.Functions();
+  if (!filter_.empty()) {
+    std::erase_if(
+        shares, [&](const Share& share) { return !Described(*share.function).contains(filter_); });
   }
-  return sum;
-}
-
-std::vector<TopView::Row> TopView::Rows(const Profile& recent) const {
-  std::unordered_map<const Function*, Row> rows;
-  if (all_) {
-    const std::int64_t whole = all_->Total().cpu_ns;
-    for (const FunctionCost& cost : CostsByFunction(*all_, kCpuTime)) {
-      rows[cost.function] = {.function = cost.function,
-                             .self_all = Percent(cost.self, whole),
-                             .total_all = Percent(cost.total, whole)};
-    }
-  }
-  const std::int64_t whole = recent.Total().cpu_ns;
-  for (const FunctionCost& cost : CostsByFunction(recent, kCpuTime)) {
-    Row& row = rows[cost.function];
-    row.function = cost.function;
-    row.self_now = Percent(cost.self, whole);
-    row.total_now = Percent(cost.total, whole);
-  }
-  std::vector<Row> sorted;
-  for (const auto& [function, row] : rows) {
-    if (filter_.empty() || Place(*function).contains(filter_)) sorted.push_back(row);
-  }
-  double Row::* const now = by_total_ ? &Row::total_now : &Row::self_now;
-  double Row::* const all = by_total_ ? &Row::total_all : &Row::self_all;
-  const auto figures = [&](const Row& row) {
-    return sort_by_all_ ? std::pair(row.*all, row.*now) : std::pair(row.*now, row.*all);
+  double Share::* const now = by_total_ ? &Share::total_now : &Share::self_now;
+  double Share::* const all = by_total_ ? &Share::total_all : &Share::self_all;
+  const auto figures = [&](const Share& share) {
+    return sort_by_all_ ? std::pair(share.*all, share.*now) : std::pair(share.*now, share.*all);
   };
-  std::ranges::sort(sorted, [&](const Row& a, const Row& b) {
+  std::ranges::sort(shares, [&](const Share& a, const Share& b) {
     if (figures(a) != figures(b)) return figures(a) > figures(b);
     return a.function->name < b.function->name;
   });
-  return sorted;
+  return shares;
 }
 
-std::string TopView::HeadLine(const Profile& recent) const {
-  const SampleValue total = recent.Total();
-  const double seconds = static_cast<double>(recent.duration().count()) / 1e9;
-  std::string text = title_;
+std::string TopView::HeadLine() const {
+  const TopModel::Sum recent = model_.Recent();
+  const TopModel::Sum all = model_.All();
+  const double seconds = Seconds(recent.duration.count());
+  std::string text = process_;
   if (seconds > 0) {
-    text += fmt::format("; {:.0f} % CPU, {:.0f} samples/s",
-                        Percent(total.cpu_ns, recent.duration().count()),
-                        static_cast<double>(total.count) / seconds);
+    text += fmt::format(": {:.0f} % CPU, {:.0f} samples/s",
+                        100 * Seconds(recent.value.cpu_ns) / seconds,
+                        static_cast<double>(recent.value.count) / seconds);
   }
-  if (all_) {
-    text += fmt::format("; {:.1f} s of CPU since {:.0f} s",
-                        static_cast<double>(all_->Total().cpu_ns) / 1e9,
-                        static_cast<double>(all_->duration().count()) / 1e9);
-    if (const std::uint64_t lost = all_->losses().LostSamples(); lost > 0) {
-      text += fmt::format("; {} samples lost", lost);
-    }
+  if (all.duration > Nanoseconds(0)) {
+    text += fmt::format("; {:.1f} s of CPU since {:.0f} s", Seconds(all.value.cpu_ns),
+                        Seconds(all.duration.count()));
   }
-  return text + (paused_ ? "; PAUSED" : "");
+  if (model_.lost() > 0) text += fmt::format("; {} samples lost", model_.lost());
+  if (is_ending_) text += "; ENDING";
+  if (paused_) text += "; PAUSED";
+  return text + "; " + command_;  // the last, for where there is little room
 }
 
-std::vector<std::string> TopView::FunctionLines() const {
-  const std::vector<Row> rows = Rows(Recent());
-  std::vector<std::string> lines;
-  lines.reserve(rows.size());
-  for (const Row& row : rows) {
-    lines.push_back(fmt::format("{:6.1f} {:6.1f}  {:6.1f} {:6.1f}  {}", row.self_now, row.total_now,
-                                row.self_all, row.total_all, Place(*row.function)));
+std::string TopView::KeysLine() const {
+  if (typing_) return fmt::format("filter: {}_  Enter done  Esc none", filter_);
+  if (callers_of_ != nullptr || shows_threads_) return "Esc back  p pause  q quit";
+  std::string text = "q quit  s self/total  a now/all  t threads  p pause  / filter  Enter callers";
+  if (!filter_.empty()) text = fmt::format("filter: {}  Esc none  {}", filter_, text);
+  return text;
+}
+
+std::vector<std::string> TopView::TableHead() const {
+  if (shows_threads_) return {" CPU %  GIL %   GC %  JIT %       tid  thread"};
+  if (callers_of_ != nullptr) {
+    return {fmt::format("callers of {}, nearest first", Described(*callers_of_))};
+  }
+  // What is sorted by is in capitals.
+  const std::string_view sorted = by_total_ ? "  self  TOTAL" : "  SELF  total";
+  constexpr std::string_view kOthers = "  self  total";
+  return {fmt::format("{:>13}  {:>13}", fmt::format("last {} s, %", TopModel::kRecentWindows),
+                      "since start"),
+          fmt::format("{}  {}  function", sort_by_all_ ? kOthers : sorted,
+                      sort_by_all_ ? sorted : kOthers)};
+}
+
+std::string TopView::Line::Within(std::size_t columns) const {
+  const std::size_t room = columns - std::min(columns, Width(text));
+  if (Width(name) + Width(place) <= room) return Clipped(text + name + place, columns);
+  constexpr std::size_t kLeastPlace = 16;
+  if (Width(name) + kLeastPlace <= room) return text + name + Fitted(place, room - Width(name));
+  return Clipped(text + Fitted(name, std::max<std::size_t>(room, 1)), columns);
+}
+
+std::vector<TopView::Line> TopView::FunctionLines(const std::vector<Share>& shares) {
+  std::vector<Line> lines;
+  lines.reserve(shares.size());
+  for (const Share& share : shares) {
+    lines.push_back({.text = fmt::format("{:6.1f} {:6.1f}  {:6.1f} {:6.1f}  ", share.self_now,
+                                         share.total_now, share.self_all, share.total_all),
+                     .name = Printable(share.function->name),
+                     .place = PlaceOf(*share.function)});
   }
   return lines;
 }
 
-// Who called it, over the whole run: each caller with the share of its time that went there.
-std::vector<std::string> TopView::CallerLines() const {
-  std::map<std::vector<const Function*>, std::int64_t> paths;
-  std::int64_t whole = 0;
-  if (all_) {
-    for (const Profile::Entry& entry : all_->Entries()) {
-      const std::span<const Frame> frames = all_->StackFrames(entry.key.stack);
-      const auto at = std::ranges::find(frames, callers_of_, &Frame::function);
-      if (at == frames.end()) continue;
-      whole += entry.value.cpu_ns;
-      std::vector<const Function*> callers;
-      for (const Frame& frame : std::span(std::next(at), frames.end())) {
-        callers.push_back(frame.function);
-      }
-      paths[callers] += entry.value.cpu_ns;
+std::vector<TopView::Line> TopView::CallerLines() const {
+  std::vector<Line> lines;
+  for (const TopModel::CallerShare& share : model_.CallersOf(callers_of_)) {
+    std::string callers;
+    for (const Function* caller : share.callers) {
+      callers += fmt::format("{}{}", callers.empty() ? "" : " < ", Printable(caller->name));
     }
-  }
-  std::vector<std::pair<std::int64_t, std::string>> sorted;
-  sorted.reserve(paths.size());
-  for (const auto& [callers, time] : paths) {
-    std::string text;
-    for (const Function* caller : callers) {
-      text += fmt::format("{}{}", text.empty() ? "" : " < ", Printable(caller->name));
-    }
-    sorted.emplace_back(time, text.empty() ? "(no caller)" : text);
-  }
-  std::ranges::sort(sorted, std::greater());
-  std::vector<std::string> lines;
-  lines.reserve(sorted.size());
-  for (const auto& [time, text] : sorted) {
-    lines.push_back(fmt::format("{:6.1f} %  {}", Percent(time, whole), text));
+    lines.push_back({.text = fmt::format("{:6.1f} %  {}", share.share,
+                                         callers.empty() ? "(no caller)" : callers),
+                     .name = "",
+                     .place = ""});
   }
   return lines;
 }
 
-std::vector<std::string> TopView::ThreadLines() const {
-  struct Cost {
-    std::int64_t cpu = 0;
-    std::int64_t collecting = 0;
+std::vector<TopView::Line> TopView::ThreadLines() const {
+  std::vector<Line> lines;
+  const auto figure = [](bool is_known, double share) {
+    return is_known ? fmt::format("{:6.1f}", share) : "     -";
   };
-  const Profile recent = Recent();
-  std::map<std::pair<Tid, std::string>, Cost> threads;
-  for (const Profile::Entry& entry : recent.Entries()) {
-    const ThreadInfo& thread = recent.Thread(entry.key.thread);
-    Cost& cost = threads[{thread.tid, thread.thread_name}];
-    cost.cpu += entry.value.cpu_ns;
-    const std::span<const Frame> frames = recent.StackFrames(entry.key.stack);
-    if (std::ranges::any_of(
-            frames, [](const Frame& frame) { return frame.function->name == kCollector; })) {
-      cost.collecting += entry.value.cpu_ns;
-    }
+  const TopModel::Known& known = model_.known();
+  for (const TopModel::ThreadShare& share : model_.Threads()) {
+    lines.push_back({.text = fmt::format(
+                         "{:6.1f} {} {} {}  {:>8}  ", share.cpu, figure(known.gil, share.gil),
+                         figure(known.collecting, share.collecting),
+                         figure(known.compiling, share.compiling), static_cast<pid_t>(share.tid)),
+                     .name = Printable(share.name),
+                     .place = ""});
   }
-  std::vector<std::pair<std::int64_t, std::string>> sorted;
-  sorted.reserve(threads.size());
-  for (const auto& [thread, cost] : threads) {
-    sorted.emplace_back(
-        cost.cpu,
-        fmt::format("{:6.1f} {:6.1f}  {:>8}  {}", Percent(cost.cpu, recent.duration().count()),
-                    Percent(cost.collecting, cost.cpu), static_cast<pid_t>(thread.first),
-                    Printable(thread.second)));
-  }
-  std::ranges::sort(sorted, std::greater());
-  std::vector<std::string> lines;
-  lines.reserve(sorted.size());
-  for (auto& [time, line] : sorted) lines.push_back(std::move(line));
   return lines;
 }
 
-TopView::Picture TopView::Draw(std::size_t rows, std::size_t columns) const {
-  Picture picture;
-  std::vector<std::string> lines;
-  std::string keys = "q quit  s self/total  a now/all  t threads  p pause  / filter  Enter callers";
-  std::string header = by_total_ ? "  self  TOTAL    self  TOTAL" : "  SELF  total    SELF  total";
-  header = fmt::format("{}  function ({} first, %: last {} s, since the start)", header,
-                       sort_by_all_ ? "since the start" : "now", kRecentWindows);
-  if (typing_ || !filter_.empty()) keys = fmt::format("filter: {}{}", filter_, typing_ ? "_" : "");
+void TopView::Refresh() {
+  is_stale_ = false;
+  head_ = {HeadLine(), KeysLine()};
+  for (std::string& line : TableHead()) head_.push_back(std::move(line));
+  rows_.clear();
   if (shows_threads_) {
-    header = " CPU %   gc %       tid  thread";
-    lines = ThreadLines();
+    table_ = ThreadLines();
   } else if (callers_of_ != nullptr) {
-    keys = "Esc back  q quit";
-    header = fmt::format("callers of {}, nearest first", Place(*callers_of_));
-    lines = CallerLines();
+    table_ = CallerLines();
   } else {
-    lines = FunctionLines();
+    const std::vector<Share> shares = SortedFunctions();
+    table_ = FunctionLines(shares);
+    for (const Share& share : shares) rows_.push_back(share.function);
   }
-  picture.lines = {HeadLine(Recent()), keys, header};
-  const std::size_t room = rows > kHeadLines ? rows - kHeadLines : 0;
-  const std::size_t selected = lines.empty() ? 0 : std::min(selected_, lines.size() - 1);
-  const std::size_t first = selected >= room && room > 0 ? selected - room + 1 : 0;
-  for (std::size_t i = first; i < std::min(lines.size(), first + room); ++i) {
-    if (i == selected) picture.selected = picture.lines.size();
-    picture.lines.push_back(std::move(lines[i]));
+  selected_ = table_.empty() ? 0 : std::min(selected_, table_.size() - 1);
+}
+
+TopView::Picture TopView::Draw(std::size_t rows, std::size_t columns) {
+  if (is_stale_) Refresh();
+  Picture picture{.lines = head_, .selected = std::nullopt};
+  const std::size_t room = rows > head_.size() ? rows - head_.size() : 0;
+  const std::size_t first = selected_ >= room && room > 0 ? selected_ - room + 1 : 0;
+  for (std::size_t i = first; i < std::min(table_.size(), first + room); ++i) {
+    if (i == selected_) picture.selected = picture.lines.size();
+    picture.lines.push_back(table_[i].Within(columns));
   }
   if (picture.lines.size() > rows) picture.lines.resize(rows);
   for (std::string& line : picture.lines) line = Clipped(line, columns);
@@ -293,13 +264,12 @@ TopView::Picture TopView::Draw(std::size_t rows, std::size_t columns) const {
 }
 
 std::string TopView::PlainLines(std::size_t functions) const {
-  const Profile recent = Recent();
-  std::string text = HeadLine(recent) + "\n";
-  std::vector<Row> rows = Rows(recent);
-  rows.resize(std::min(rows.size(), functions));
-  for (const Row& row : rows) {
-    text += fmt::format("  {:5.1f} % self {:5.1f} % total  {}\n", row.self_now, row.total_now,
-                        Place(*row.function));
+  std::string text = HeadLine() + "\n";
+  std::vector<Share> shares = SortedFunctions();
+  shares.resize(std::min(shares.size(), functions));
+  for (const Share& share : shares) {
+    text += fmt::format("  {:5.1f} % self {:5.1f} % total  {}\n", share.self_now, share.total_now,
+                        Described(*share.function));
   }
   return text;
 }

@@ -27,6 +27,7 @@ constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr int kMostLooks = 3;
 constexpr int kMostTorn = 4;  // ticks of bursts
+constexpr int kMostMisses = 20;
 constexpr std::size_t kEntryFrames = 2;  // do_syscall_64, entry_SYSCALL_64_after_hwframe
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
@@ -121,6 +122,7 @@ void ProcessSampler::LookAtHotThreads(MonotonicTime now, WallTime wall) {
   std::erase_if(hot_threads_, [&](Thread* thread) {
     const Look look = LookAt(*thread, now, wall);
     if (look == Look::kGone) {
+      Claim(*thread, Nanoseconds(0));
       AddWallTime(*thread, now);
       threads_.erase(Tid{thread->tid});
       return true;
@@ -142,6 +144,7 @@ void ProcessSampler::LookAtColdThreads(MonotonicTime now, WallTime wall) {
     }
     const Look look = LookAt(thread, now, wall);
     if (look == Look::kGone) {
+      Claim(thread, Nanoseconds(0));
       AddWallTime(thread, now);
       place = threads_.erase(place);
       continue;
@@ -191,15 +194,16 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   thread.looked_at = true;
   SettleBurst(thread, has_burst_run, now, wall);
   if (context_.bursts) thread.weights.Waited(waited);
-  if (thread.was_running) {
-    TakeSample(thread, now, wall);
-  } else if (context_.wall) {
-    TakeSleeper(thread, now, wall);
-  }
+  // Before this sample is taken: what was used before it belongs to those that were taken before.
   if (thread.unfinished > 0) {
     thread.unclaimed += growth;  // the samples under way have a share in it
   } else {
     Claim(thread, growth);
+  }
+  if (thread.was_running) {
+    TakeSample(thread, now, wall);
+  } else if (context_.wall) {
+    TakeSleeper(thread, now, wall);
   }
   return thread.was_running || growth > Nanoseconds(0) ? Look::kActive : Look::kIdle;
 }
@@ -379,6 +383,18 @@ bool ProcessSampler::HasRun(Thread& thread) const {
   return !sched || *sched != thread.last;
 }
 
+// Whether it went to sleep between our look and the stop, or stood in the run queue at our look, in
+// a call by which it had given up its CPU or given it to a thread that it woke. One that was
+// preempted anywhere else is as good a sample as one that runs.
+bool ProcessSampler::WasOffCpu(Thread& thread, const Registers& registers) {
+  if (registers.waited) return true;
+  if (!registers.in_wait_call) return false;
+  std::array<char, 256> buffer;  // NOLINT: Read fills it
+  const Result<std::string_view> text = thread.schedstat.Read(buffer);
+  const Result<SchedStat> sched = text ? ParseSchedStat(*text) : Fail(Errc::kGone, "ended");
+  return sched && sched->slices != thread.last.slices;
+}
+
 // What the thread sleeps in, as the kernel sees it.
 Stack ProcessSampler::ReadKernelFrames(Thread& thread) const {
   Stack frames;
@@ -453,6 +469,13 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   const auto found = threads_.find(tid);
   if (found == threads_.end() || !spy_) return;
   Thread& thread = found->second;
+  // What one that is off its CPU waits in has used none of the time that the sample would carry:
+  // the next one carries it. But a thread that is met there each time is shown there rather than
+  // nowhere.
+  thread.is_missed =
+      !thread.asked_asleep && WasOffCpu(thread, registers) && ++thread.misses <= kMostMisses;
+  if (thread.is_missed) return;
+  thread.misses = 0;
   if (!spy_->WantsSnapshots()) {
     stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
@@ -477,7 +500,7 @@ void ProcessSampler::OnReleased(Tid tid) {
   Thread& thread = found->second;
   thread.is_asked = false;
   thread.asked_asleep = false;
-  if (!spy_) {
+  if (!spy_ || std::exchange(thread.is_missed, false)) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
     const bool was_named = std::exchange(thread.name_stopped, false);
@@ -721,7 +744,15 @@ Nanoseconds ProcessSampler::End(WallTime wall) {
     Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
   }
   static_cast<void>(ReadClock());  // still there when nobody has reaped it yet
-  const Nanoseconds rest = clock_ - clock_base_ - claimed_;
+  Nanoseconds rest = clock_ - clock_base_ - claimed_;
+  // Of it a last sample carries what a sample stands for.
+  for (auto& [tid, thread] : threads_) {
+    const auto waiting = static_cast<std::int64_t>(thread.weights.waiting().size());
+    const Nanoseconds most = context_.window->period() * waiting;
+    const Nanoseconds share = std::clamp(rest, Nanoseconds(0), most);
+    Claim(thread, share);
+    rest -= share;
+  }
   if (rest > Nanoseconds(0)) {
     const Frame frame{.function = context_.not_sampled, .line = 0};
     const ThreadIndex index = context_.window->InternThread({.pid = pid_,

@@ -144,6 +144,8 @@ class ProcessSampler final : private StopClient {
     bool hot = false;
     bool name_stopped = false;  // its code is freed too soon to be named afterwards
     int looks = 0;              // stops of the sample under way that found no whole stack
+    int misses = 0;             // stops in a row that found it off its CPU
+    bool is_missed = false;     // the stop under way did
     bool is_asked = false;      // a stop is under way
     bool asked_asleep = false;  // the stop under way is of a sleeper
     bool blip = false;          // such a stop makes it run for a moment
@@ -176,6 +178,7 @@ class ProcessSampler final : private StopClient {
   void AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames, MonotonicTime now);
   Stack ReadKernelFrames(Thread& thread) const;
   bool HasRun(Thread& thread) const;
+  static bool WasOffCpu(Thread& thread, const Registers& registers);
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);

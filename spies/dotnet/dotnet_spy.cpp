@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "spies/dotnet/contract_descriptor.h"
 #include "spies/dotnet/layout.h"
 #include "spies/dotnet/managed_frames.h"
 
@@ -26,6 +27,19 @@ std::unexpected<Refusal> Refuse(const Error& error) {
   if (error.code == Errc::kGone) kind = Refusal::Kind::kGone;
   if (error.code == Errc::kNotPermitted) kind = Refusal::Kind::kNotPermitted;
   return Refuse(kind, error.Message());
+}
+
+// By the version, and by what the runtime itself says of its structures.
+Result<Layout> LayoutIn(ProcessMemory& memory, const RuntimeLocation& runtime) {
+  const Layout* const known = LayoutOf(runtime.Major());
+  if (runtime.descriptor.IsNull()) {
+    if (known != nullptr) return *known;
+    return Fail(Errc::kUnsupported, "it reads 8 to 10");
+  }
+  const auto descriptor = ContractDescriptor::Read(memory, runtime.descriptor);
+  if (!descriptor && known != nullptr) return *known;
+  if (!descriptor) return std::unexpected(descriptor.error());
+  return known != nullptr ? Overlay(*known, *descriptor) : LayoutFrom(*descriptor);
 }
 
 }  // namespace
@@ -57,12 +71,16 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
     return Refuse(Refusal::Kind::kUnsupported,
                   fmt::format("{} is read on x86-64 only, so far", name));
   }
-  const Layout* const layout = LayoutOf(runtime.Major());
-  if (layout == nullptr) {
+  const Result<Layout> layout = LayoutIn(process.memory(), runtime);
+  if (!layout && layout.error().code != Errc::kUnsupported &&
+      layout.error().code != Errc::kMalformed) {
+    return Refuse(layout.error());
+  }
+  if (!layout) {
     return Refuse(Refusal::Kind::kUnsupported,
-                  fmt::format("this agent reads .NET 8 to 10, not {}; --dotnet-perfmap gives its "
-                              "methods their names",
-                              name));
+                  fmt::format("this agent cannot read {} ({}); --dotnet-perfmap gives its methods "
+                              "their names",
+                              name, layout.error().Message()));
   }
   const auto ranges = process.memory().ReadValue<std::uint64_t>(runtime.dac_table);
   if (!ranges) return Refuse(ranges.error());

@@ -13,19 +13,25 @@ struct Layout {
   struct MethodDesc {
     std::uint32_t size;  ///< What a MethodDesc's kinds add their own fields to.
     std::uint32_t remainder_bits;
+    friend bool operator==(const MethodDesc&, const MethodDesc&) = default;
   } method_desc;
   struct MethodTable {
     bool has_type_id_in_flags2;  ///< Else a u16 at 10, 0xffff: it does not fit.
+    friend bool operator==(const MethodTable&, const MethodTable&) = default;
   } method_table;
   struct Module {
     std::uint32_t simple_name;  ///< char*, into the metadata's #Strings
     std::uint32_t ready_to_run;
+    friend bool operator==(const Module&, const Module&) = default;
   } module;
   struct ReadyToRun {  // ReadyToRunInfo
     std::uint32_t method_buckets;
+    friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
+  friend bool operator==(const Layout&, const Layout&) = default;
 };
 
+inline constexpr unsigned kNewestMajor = 10;
 /// Nothing for versions whose structures are not known.
 [[nodiscard]] const Layout* LayoutOf(unsigned major);
 

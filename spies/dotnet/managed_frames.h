@@ -15,8 +15,9 @@ class ManagedFrames final : public unwind::ManagedCode {
   ManagedFrames(TargetProcess& process, const Layout& layout, RemoteAddress code_ranges,
                 FunctionTable& functions, bool raw_names)
       : memory_(process.memory()),
-        code_(process.memory(), layout, code_ranges),
-        names_(process, layout, functions, raw_names),
+        layout_(layout),
+        code_(process.memory(), layout_, code_ranges),
+        names_(process, layout_, functions, raw_names),
         unknown_(functions.Marker("[unknown method]")) {}
 
   /// Whether methods that are there already can be read: 0 of 0 before there are any.
@@ -31,6 +32,7 @@ class ManagedFrames final : public unwind::ManagedCode {
 
  private:
   ProcessMemory& memory_;
+  const Layout layout_;
   CodeMap code_;
   MethodNames names_;
   const Function* unknown_;  // a method that cannot be read

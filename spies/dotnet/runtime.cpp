@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "spies/dotnet/contract_descriptor.h"
+
 namespace agent::dotnet {
 namespace {
 
@@ -39,6 +41,9 @@ void RuntimeLocator::Inspect(ElfFile file, FileFacts& facts) {
   const std::optional<ElfRange> dac_table = file.FindSymbol("g_dacTable");
   if (!dac_table) return;
   facts.dac_table = dac_table->address;
+  if (const auto descriptor = file.FindSymbol(ContractDescriptor::kSymbol)) {
+    facts.descriptor = descriptor->address;
+  }
   for (const char* name : {".data", ".rodata"}) {
     const std::optional<ElfSection> section = file.ReadSection(name);
     if (section) facts.version = VersionIn(TextOf(section->bytes));
@@ -54,9 +59,14 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
     const FileFacts& facts = files_.Of(process, mapping, Inspect);
     const std::optional<std::uint64_t> bias = BiasOf(facts.file, mapping);
     if (!bias) continue;
-    return RuntimeLocation{
+    RuntimeLocation location{
         .dac_table = RemoteAddress(*bias + static_cast<std::uint64_t>(facts.dac_table)),
+        .descriptor = {},
         .version = facts.version};
+    if (facts.descriptor) {
+      location.descriptor = RemoteAddress(*bias + static_cast<std::uint64_t>(*facts.descriptor));
+    }
+    return location;
   }
   return std::nullopt;
 }

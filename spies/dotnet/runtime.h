@@ -14,8 +14,9 @@
 namespace agent::dotnet {
 
 struct RuntimeLocation {
-  RemoteAddress dac_table;  ///< g_dacTable: pointers to the runtime's global variables.
-  std::string version;      ///< "10.0"; "": the runtime does not tell.
+  RemoteAddress dac_table;   ///< g_dacTable: pointers to the runtime's global variables.
+  RemoteAddress descriptor;  ///< DotNetRuntimeContractDescriptor; null before .NET 9.
+  std::string version;       ///< "10.0"; "": the runtime does not tell.
 
   [[nodiscard]] unsigned Major() const;  ///< 0: the runtime does not tell.
 };
@@ -28,6 +29,7 @@ class RuntimeLocator {
  private:
   struct FileFacts {
     ElfAddress dac_table{};
+    std::optional<ElfAddress> descriptor;
     std::string version;
     std::optional<ElfFile> file;
   };

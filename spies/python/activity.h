@@ -3,6 +3,9 @@
 // collects garbage.
 #pragma once
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +79,30 @@ class CollectorWatch {
     RemoteAddress collecting;
     std::uint64_t switches = 0;
   } idle_;  // when nothing was collected
+};
+
+/// The GILs that were come across.
+class KnownGils {
+ public:
+  void See(const ActivityPlaces& places) {
+    if (places.switches.IsNull() || places.switches == last_) return;
+    last_ = places.switches;
+    if (std::ranges::find(switches_, last_) == switches_.end()) switches_.push_back(last_);
+  }
+  /// Whether `address` lies in what threads sleep on for one of them: struct _gil_runtime_state
+  /// (CPython 3.7 to 3.15, ceval_gil.h) has a condition variable, a mutex, and both once more for
+  /// forced switches, behind the number of switches.
+  [[nodiscard]] bool Has(RemoteAddress address) const {
+    constexpr std::uint64_t kSize = 2 * (sizeof(pthread_cond_t) + sizeof(pthread_mutex_t));
+    return std::ranges::any_of(switches_, [&](RemoteAddress switches) {
+      const RemoteAddress begin = switches.Plus(sizeof(std::uint64_t));
+      return address >= begin && address < begin.Plus(kSize);
+    });
+  }
+
+ private:
+  RemoteAddress last_;
+  std::vector<RemoteAddress> switches_;  // one for each interpreter, in any process
 };
 
 }  // namespace agent::python

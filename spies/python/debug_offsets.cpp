@@ -26,7 +26,7 @@ struct Field {
 struct Form {
   Field interpreters_head;
   Field interpreter_id, interpreter_next, threads_head;
-  Field thread_next, thread_interp, current_frame, native_id;
+  Field thread_next, thread_interp, current_frame, thread_id, native_id;
   Field previous, executable, instruction, owner, tlbc_index;
   Field filename, name, qualname, line_table, first_line, instructions, tlbc;
   Field object_type, tuple_size, list_size, float_value;
@@ -46,6 +46,7 @@ constexpr Form k313 = {
     .thread_next = {19, 21},
     .thread_interp = {19, 22},
     .current_frame = {19, 23},
+    .thread_id = {19, 24},
     .native_id = {19, 25},
     .previous = {28, 29},
     .executable = {28, 30},
@@ -85,6 +86,7 @@ constexpr Form k314 = {
     .thread_next = {22, 24},
     .thread_interp = {22, 25},
     .current_frame = {22, 26},
+    .thread_id = {22, 27},
     .native_id = {22, 28},
     .previous = {31, 32},
     .executable = {31, 33},
@@ -124,6 +126,7 @@ constexpr Form k315 = {
     .thread_next = {22, 24},
     .thread_interp = {22, 25},
     .current_frame = {22, 26},
+    .thread_id = {22, 30},
     .native_id = {22, 31},
     .previous = {39, 40},
     .executable = {39, 41},
@@ -260,7 +263,8 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
                    .frame = fields.Get(at.current_frame),
                    .frame_is_in_cframe = false,
                    .cframe_current_frame = 0,
-                   .native_thread_id = fields.Get(at.native_id)};
+                   .native_thread_id = fields.Get(at.native_id),
+                   .thread_id = fields.Get(at.thread_id)};
   layout.frame = {.size = static_cast<std::uint32_t>(words[at.previous.size_word]),
                   .previous = fields.Get(at.previous),
                   .executable = fields.Get(at.executable),

@@ -47,7 +47,7 @@ struct Layout {
     bool frame_is_in_cframe;
     std::uint32_t cframe_current_frame;
     std::uint32_t native_thread_id;  ///< 0 before 3.11, which keeps thread_id only.
-    std::uint32_t thread_id = 0;     ///< pthread_t; 0 where there is native_thread_id.
+    std::uint32_t thread_id = 0;     ///< pthread_t
   } thread;
   struct Frame {  // _PyInterpreterFrame; PyFrameObject before 3.11
     std::uint32_t size;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's id of a thread of which only the pthread_t is known (CPython before 3.11).
+// The kernel's id of a thread of which only the pthread_t is known: with CPython before 3.11, and
+// after a fork that Python was not told of.
 #pragma once
 
 #include <cstdint>

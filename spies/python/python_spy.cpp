@@ -63,6 +63,7 @@ struct Reading {
   std::vector<RawFrame> frames;
   std::optional<std::size_t> gc_at;  // index in them (ThreadState::gc_at)
   bool gc_is_doubtful = false;       // it may be a finalizer that runs
+  bool holds_gil = false;
 };
 
 // The Python stack of a snapshot: as it was read while the thread stood still, then named.
@@ -76,18 +77,20 @@ struct PythonPart final : SnapshotPart {
 class PythonSpy final : public Spy {
  public:
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
-            const Layout& layout, FunctionTable& functions, bool gil_only,
-            std::unique_ptr<NativeSide> native)
+            const Layout& layout, FunctionTable& functions, bool gil_only, const Function* gil_mark,
+            KnownGils& gils, std::unique_ptr<NativeSide> native)
       : native_(std::move(native)),
         memory_(memory),
         layout_(layout),
         gil_only_(gil_only),
+        gil_mark_(gil_mark),
+        gils_(gils),
         runtime_(fmt::format("CPython {}", version.Text())),
         threads_(memory, layout_, location.runtime),
         reader_(memory, layout_),
         linked_reader_(memory, layout_),
         codes_(memory, layout_, location.code_type, functions),
-        gc_(functions.Marker("<gc>")) {}
+        gc_(functions.Marker(markers::kCollector)) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   Result<void> Start() { return threads_.Refresh(); }
@@ -127,6 +130,7 @@ class PythonSpy final : public Spy {
         stack.insert(stack.begin() + *at, {.function = gc_});
       }
       LeaveOutMachinery(stack);
+      MarkGil(reading_, stack);
       return StackOutcome::kStack;
     }
     stack.clear();
@@ -143,8 +147,7 @@ class PythonSpy final : public Spy {
           quick_, [&](const auto& entry) { return now - entry.second.begun() > kQuickReaderKept; });
     }
     QuickReader& reader = quick_.try_emplace(tid, memory_, layout_, codes_).first->second;
-    const bool begun =
-        reader.Begin(states->front(), tid, reading_.frames, reader_.root(), stack, now);
+    const bool begun = reader.Begin(states->front(), reading_.frames, reader_.root(), stack, now);
     return begun ? &reader : nullptr;
   }
 
@@ -181,15 +184,20 @@ class PythonSpy final : public Spy {
     MixedStack mixed = MixStacks(native, kinds, part.named, native_->unmatched);
     stack = std::move(mixed.stack);
     if (native_outcome == StackOutcome::kStack) {
+      MarkGil(part.reading, stack);
       const bool is_native = part.outcome == StackOutcome::kNoFrames && !stack.empty();
       return is_native ? StackOutcome::kStack : part.outcome;
     }
     // Where they do not match, the Python stack is whole all the same.
     if (mixed.is_matched || part.named.empty()) native_->markers.AddTo(stack, native_outcome);
+    MarkGil(part.reading, stack);
     return native_outcome;
   }
 
  private:
+  void MarkGil(const Reading& reading, Stack& stack) const {
+    if (gil_mark_ != nullptr && reading.holds_gil) stack.push_back({.function = gil_mark_});
+  }
   void NamePart(PythonPart& part) {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
@@ -226,6 +234,7 @@ class PythonSpy final : public Spy {
     return memory_.ReadValue<std::uint64_t>(places.callbacks).value_or(1) != 0;
   }
   void NoteCollector(const ThreadState& state) {
+    gils_.See(state.places);
     watch_.See(state.places, state.activity);
     if (!state.gc_at) return;
     const bool is_told = layout_.gc.interpreter_frame != 0;
@@ -236,7 +245,7 @@ class PythonSpy final : public Spy {
   }
 
   ReadOutcome Read(ThreadState& state, InnerTid tid) {
-    if (!layout_.frame.is_linked) return reader_.Read(state, tid, reading_.frames);
+    if (!layout_.frame.is_linked) return reader_.Read(state, state.native_id, reading_.frames);
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
     learn_from_ = &state;
     return linked_reader_.Read(state, tid, reading_.frames);
@@ -245,13 +254,13 @@ class PythonSpy final : public Spy {
   StackOutcome TryReadStack(InnerTid tid) {
     reading_.frames.clear();
     reading_.gc_at.reset();
+    reading_.holds_gil = false;
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
     std::vector<ThreadState>* states = NeedsStop() ? threads_.Known(tid) : threads_.Find(tid);
     const StackOutcome nothing = gil_only_ ? StackOutcome::kWithoutGil : StackOutcome::kNoFrames;
     if (states == nullptr) return nothing;
-    bool holds_gil = false;
     bool truncated = false;
     for (ThreadState& state : *states) {
       switch (Read(state, tid)) {
@@ -272,9 +281,9 @@ class PythonSpy final : public Spy {
           return StackOutcome::kGone;
       }
       NoteCollector(state);
-      holds_gil |= state.activity.HoldsGil(state.address);
+      reading_.holds_gil |= state.activity.HoldsGil(state.address);
     }
-    if (gil_only_ && !holds_gil) return StackOutcome::kWithoutGil;
+    if (gil_only_ && !reading_.holds_gil) return StackOutcome::kWithoutGil;
     if (reading_.frames.empty()) return StackOutcome::kNoFrames;
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
@@ -287,6 +296,8 @@ class PythonSpy final : public Spy {
   ProcessMemory& memory_;
   const Layout layout_;
   const bool gil_only_;
+  const Function* const gil_mark_;  // null: not wanted
+  KnownGils& gils_;
   std::string runtime_;
   ThreadStates threads_;
   StackReader reader_;
@@ -399,9 +410,9 @@ std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProc
   if (!version) return std::unexpected(version.error());
   const auto layout = FindLayout(memory, **location, *version);
   if (!layout) return std::unexpected(layout.error());
-  auto spy =
-      std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
-                                  UseGil(*layout, *version), MakeNativeSide(process, **location));
+  auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
+                                         UseGil(*layout, *version), gil_mark_, gils_,
+                                         MakeNativeSide(process, **location));
   if (const Result<void> started = spy->Start(); !started) return RefuseFor(started.error());
   const Result<void> checked =
       CheckMembers(memory, *layout, (*location)->code_type, (*location)->frame_type);

@@ -53,11 +53,11 @@ std::uint64_t HashLook(std::uint64_t callers_hash, const RawFrame& leaf) {
 
 }  // namespace
 
-bool QuickReader::Begin(const ThreadState& state, InnerTid tid, std::span<const RawFrame> frames,
+bool QuickReader::Begin(const ThreadState& state, std::span<const RawFrame> frames,
                         RemoteAddress root, const Stack& named, MonotonicTime now) {
   if (frames.empty() || frames.size() != named.size()) return false;  // some are not shown
   begun_ = now;
-  tid_ = tid;
+  native_id_ = state.native_id;
   root_ = root;
   SetRanges(state);
   if (bytes_.size() > kMaxCopy) return false;
@@ -149,7 +149,7 @@ std::optional<std::uint32_t> QuickReader::Look() {
     if (!memory_.ReadRanges(ranges)) return std::nullopt;
     const auto native_id =
         static_cast<std::int64_t>(Load(bytes_.data(), thread.native_thread_id - start));
-    if (native_id != static_cast<std::int64_t>(tid_)) return std::nullopt;
+    if (native_id != static_cast<std::int64_t>(native_id_)) return std::nullopt;
     const std::uint64_t before =
         thread.frame_is_in_cframe ? inner_before_ : Load(bytes_.data(), thread.frame - start);
     if (before != current_after_) continue;

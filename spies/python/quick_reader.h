@@ -40,8 +40,8 @@ class QuickReader final : public QuickLooks {
 
   /// Begins a burst: `frames` are what StackReader has just read of `state`, down to `root`, and
   /// `named` what CodeCache made of them, frame by frame. False when there is nothing to be had.
-  bool Begin(const ThreadState& state, InnerTid tid, std::span<const RawFrame> frames,
-             RemoteAddress root, const Stack& named, MonotonicTime now);
+  bool Begin(const ThreadState& state, std::span<const RawFrame> frames, RemoteAddress root,
+             const Stack& named, MonotonicTime now);
   std::optional<std::uint32_t> Look() override;
   std::size_t End() override;
   void StackOf(std::uint32_t number, Stack& stack) const override;
@@ -93,7 +93,7 @@ class QuickReader final : public QuickLooks {
 
   // Of the burst under way.
   MonotonicTime begun_;
-  InnerTid tid_{};
+  InnerTid native_id_{};
   RemoteAddress root_;
   std::vector<Region> regions_;
   std::vector<ReadRange> ranges_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <span>
 
 namespace agent::python {
@@ -17,6 +18,8 @@ constexpr std::size_t kMaxThreads = 65536;
 constexpr std::chrono::milliseconds kFullLook{200};
 // How soon a thread's second interpreter is found.
 constexpr std::chrono::milliseconds kLook{10};
+// Of so few, a microsecond's read each, what libc says is asked for at once (ThreadStates::Adopt).
+constexpr std::size_t kFewThreads = 8;
 
 std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
   std::uint64_t value = 0;
@@ -75,25 +78,52 @@ Result<void> ThreadStates::ReadThreads(const Head& head) {
     state.interpreter_id = head.id;
     state.places =
         ActivityPlaces::Of(layout_, runtime_, head.interpreter, head.gil, head.gc_callbacks);
+    state.pthread = RemoteAddress(Load(bytes, layout_.thread.thread_id));
     if (HasNativeIds()) {
       const auto tid = static_cast<std::int64_t>(Load(bytes, layout_.thread.native_thread_id));
+      state.native_id = InnerTid{static_cast<pid_t>(tid)};
       states_[tid].push_back(std::move(state));
     } else {
-      AddLinked(std::move(state), Load(bytes, layout_.thread.thread_id));
+      AddLinked(std::move(state));
     }
     address = RemoteAddress(Load(bytes, layout_.thread.next));
   }
   return {};
 }
 
-void ThreadStates::AddLinked(ThreadState state, std::uint64_t pthread) {
-  state.pthread = RemoteAddress(pthread);
+void ThreadStates::AddLinked(ThreadState state) {
   pthreads_.push_back(state.pthread);
   if (!pthread_ids_.IsKnown()) return;
   state.tid_address = pthread_ids_.AddressOf(state.pthread);
   const Result<std::int32_t> tid = memory_.ReadValue<std::int32_t>(state.tid_address);
   // A thread that has ended without taking its state along has nothing to be read.
   if (tid && *tid > 0) states_[*tid].push_back(std::move(state));
+}
+
+// Gives `tid` the states of the thread that it was before a fork: a program that embeds Python need
+// not tell it, but libc knows the id that its only thread has in the child.
+void ThreadStates::Adopt(InnerTid tid) {
+  std::map<RemoteAddress, std::int64_t> ids;
+  for (const auto& [id, states] : states_) ids[states.front().pthread] = id;
+  std::vector<RemoteAddress> pthreads;
+  pthreads.reserve(ids.size());
+  for (const auto& [pthread, id] : ids) pthreads.push_back(pthread);
+  PthreadIds place(memory_);
+  place.Learn(pthreads, tid);
+  if (!place.IsKnown()) return;
+  for (const auto& [pthread, id] : ids) {
+    const Result<std::int32_t> own = memory_.ReadValue<std::int32_t>(place.AddressOf(pthread));
+    if (own && *own == static_cast<pid_t>(tid)) adopted_ = {.from = id, .to = *own};
+  }
+  MoveAdopted();
+}
+
+void ThreadStates::MoveAdopted() {
+  if (!adopted_ || states_.contains(adopted_->to)) return;
+  auto states = states_.extract(adopted_->from);
+  if (states.empty()) return;
+  states.key() = adopted_->to;
+  states_.insert(std::move(states));
 }
 
 Result<void> ThreadStates::Refresh() {
@@ -106,6 +136,7 @@ Result<void> ThreadStates::Refresh() {
   for (const Head& head : heads_) {
     if (Result<void> read = ReadThreads(head); !read) result = read;
   }
+  MoveAdopted();
   for (auto& [tid, states] : states_) {
     std::ranges::stable_sort(states, std::greater(), &ThreadState::interpreter_id);
     const auto old = before.find(tid);
@@ -159,12 +190,16 @@ bool ThreadStates::IsStarting() const {
 std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
   const MonotonicTime now = SystemClock().Now();
   if (std::vector<ThreadState>* known = Known(tid)) {
+    is_found_ = true;
     if (heads_.size() == 1 && now - looked_ < kLook) return known;
     looked_ = now;
     if (!IsStarting() && !HasNewStates()) return known;
     static_cast<void>(Refresh());
     return Known(tid);
   }
+  const bool may_adopt = HasNativeIds() && !is_found_;
+  if (may_adopt && states_.size() <= kFewThreads) Adopt(tid);
+  if (std::vector<ThreadState>* adopted = Known(tid)) return adopted;
   const Result<std::vector<Head>> heads = ReadHeads();
   if (!heads) return nullptr;
   const bool is_learning = !HasNativeIds() && !pthread_ids_.IsKnown();
@@ -175,6 +210,7 @@ std::vector<ThreadState>* ThreadStates::Find(InnerTid tid) {
     if (!pthread_ids_.IsKnown()) return nullptr;
   }
   static_cast<void>(Refresh());
+  if (may_adopt && Known(tid) == nullptr) Adopt(tid);
   return Known(tid);
 }
 

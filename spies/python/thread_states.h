@@ -37,8 +37,11 @@ struct ThreadState {
   std::int64_t interpreter_id = 0;
   RemoteAddress cframe;         ///< 3.11 and 3.12: where the current frame was held.
   std::vector<Region> regions;  ///< Where its frames were.
+  /// What it has in native_thread_id. After a fork that Python was not told of (uWSGI's) that is
+  /// the thread of the parent.
+  InnerTid native_id{};
+  RemoteAddress pthread;  ///< What it has in thread_id.
   // Before 3.11:
-  RemoteAddress pthread;          ///< What it has in thread_id.
   RemoteAddress tid_address;      ///< Where libc keeps the thread's id.
   std::vector<KnownFrame> known;  ///< By address.
 
@@ -83,7 +86,9 @@ class ThreadStates {
   bool IsStarting() const;
   bool HasNewStates();
   Result<void> ReadThreads(const Head& head);
-  void AddLinked(ThreadState state, std::uint64_t pthread);
+  void AddLinked(ThreadState state);
+  void Adopt(InnerTid tid);
+  void MoveAdopted();
   [[nodiscard]] bool HasNativeIds() const { return layout_.thread.native_thread_id != 0; }
 
   ProcessMemory& memory_;
@@ -95,6 +100,13 @@ class ThreadStates {
   std::unordered_map<std::int64_t, std::vector<ThreadState>> states_;
   PthreadIds pthread_ids_;
   std::vector<RemoteAddress> pthreads_;  // of all states, where there are no native ids
+  // Where there are: whether one of them was right, and whose states another thread has.
+  bool is_found_ = false;
+  struct Adoption {
+    std::int64_t from = 0;
+    std::int64_t to = 0;
+  };
+  std::optional<Adoption> adopted_;
 };
 
 }  // namespace agent::python

@@ -26,6 +26,7 @@ import delivery  # noqa: E402
 import dotnet_bench  # noqa: E402
 import launching  # noqa: E402
 import native  # noqa: E402
+import python_peers  # noqa: E402
 
 AGENT, BUILD = sys.argv[1], pathlib.Path(sys.argv[2])
 PART = sys.argv[3] if len(sys.argv) > 3 else None
@@ -103,7 +104,7 @@ def python_part(folder):
     subprocess.run([str(BUILD / "bin" / "bench_stack_read"), str(target.pid)], check=True)
     target.kill()
     target.communicate()
-
+    python_peers.main(min(REPEATS, 3))
 
 
 def page_part(folder):

@@ -29,6 +29,12 @@ test("functions by change: slower, faster, new and gone, by share and as they ar
   assert.deepEqual(shares.log, ["9.80 %", "9.70 %", "−0.10 pp", "−1 %"]);
   assert.deepEqual(shares.rare, ["0.20 %", "0.30 %", "+0.10 pp", "+50 %"]);
   assert.deepEqual(await byChance(page), ["log", "rare"]);
+  // The largest first, then what may be chance, then what is the same: the callers have no code of their own.
+  const order = Object.entries(shares).map(([name, [, , points]]) => (points === "0.00 pp" ? "same" : name));
+  assert.deepEqual(order.slice(0, 4).sort(), ["new_cache", "old_cache", "parse", "render"]);
+  assert.equal(order[0], "parse");
+  assert.deepEqual(order.slice(4, 6).sort(), ["log", "rare"]);
+  assert.ok(order.length > 6 && order.slice(6).every((name) => name === "same"), order.join());
   await page.selectOption("label:text-is('Compare') + select", "amounts");
   const amounts = await changes(page);
   assert.deepEqual(amounts.parse, ["800", "2,400", "+1,600", "+200 %"]);

@@ -14,6 +14,15 @@ const TESTS = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const packages = createRequire(path.join(process.env.AGENT_BROWSER_PACKAGES, "package.json"));
 const { chromium } = packages("playwright-core");
 
+/** What is wrong with `data` by a JSON schema (draft 7); null: nothing. */
+export function schemaFaults(schema, data) {
+  const ajv = new (packages("ajv").default)({ strict: false, allErrors: true });
+  const validate = ajv.compile(schema);
+  return validate(data) ? null : ajv.errorsText(validate.errors, { separator: "\n" });
+}
+/** That of speedscope's files, as its package publishes it. */
+export const speedscopeSchema = () => packages("speedscope/dist/release/file-format-schema.json");
+
 export const axeSource = () => packages("axe-core").source;
 export const program = (name) => path.join(TESTS, "programs", name);
 

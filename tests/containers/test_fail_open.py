@@ -130,7 +130,7 @@ class Surroundings(Case):
         # Without the capability to mount it again.
         flags = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--entrypoint", "sh"]
         script = "umount -l /proc; exec agent exec python /srv/service.py"
-        self.check(container_images.python("bookworm"), flags, PYTHON, 1, ("-c", script), pattern="/proc")
+        self.check(container_images.python("bookworm"), flags, {}, 1, ("-c", script), pattern="/proc")
         run = podman.run(container_images.python("bookworm"), "-c", "umount -l /proc; agent doctor", flags=flags)
         self.assertEqual(run.returncode, 1)
         self.assertRegex(run.stdout, "BLOCKS +/proc")

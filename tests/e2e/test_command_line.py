@@ -74,6 +74,14 @@ class CommandLine(unittest.TestCase):
         self.assertIn(file.name, run.stderr)
         self.assertGreater(pprof.read(file).total("samples"), 50)
 
+    def test_quiet_leaves_the_summary_out(self):
+        for flags in ((), ("--summary",)):
+            run = self.run_agent("exec", "--quiet", *flags, "-o", "x.pb.gz", "sh", "-c", BUSY + "; exit 3")
+            self.assertEqual((run.returncode, run.stdout), (3, ""))
+            # On a machine that is too busy what was left out is told all the same.
+            self.assertNotRegex(run.stderr, r"samples, |function|written")
+            self.assertGreater(pprof.read(self.folder / "x.pb.gz").total("cpu"), 0)
+
     def test_terminal_gets_the_summary_unasked(self):
         ours, theirs = pty.openpty()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYROSCOPE_")}

@@ -124,6 +124,9 @@ class Chains(unittest.TestCase):
     def test_10_composite(self):
         self.check("composite", "10")
 
+    def test_10_musl(self):
+        self.check("musl", "10")
+
 
 class Truth(unittest.TestCase):
     """What the program says of itself is what the runtime's own stack traces say; the agent has no part in it."""

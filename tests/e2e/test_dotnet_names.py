@@ -159,6 +159,9 @@ class Names(unittest.TestCase):
     def test_10_runtime_async(self):
         self.check("runtime_async", "10", 100)
 
+    def test_10_musl(self):
+        self.check("musl", "10", 100)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -122,6 +122,9 @@ class Shares(DotnetTest):
     def test_10_composite(self):
         self.check("composite", "10")
 
+    def test_10_musl(self):
+        self.check("musl", "10")
+
     def test_10_native_aot(self):
         """Machine code like any other; only its names are made readable."""
         self.check("native_aot", "10")

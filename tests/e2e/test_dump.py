@@ -24,6 +24,23 @@ print(flush=True)
 lock.acquire()
 """
 
+SPINNERS = """
+import threading
+def spin():
+    while True: pass
+for _ in range(3): threading.Thread(target=spin).start()
+print(flush=True)
+spin()
+"""
+
+
+def names_of_children(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [pathlib.Path(f"/proc/{child}/comm").read_text().strip() for child in children.read_text().split()]
+    except OSError:
+        return []
+
 
 class Dump(unittest.TestCase):
     def start(self, *command, **options):
@@ -59,7 +76,7 @@ class Dump(unittest.TestCase):
                 spin, = (b for b in blocks if "running" in b.splitlines()[0])
                 self.assertRegex(spin, r'^\d+ ".*", running\n    spin \(<string>:4\)\n    (Thread\.)?run \(')
                 hang, = (b for b in blocks if " hang (<string>:6)" in b)
-                self.assertRegex(hang, r'sleeping\n    futex \[syscall\]\n    hang')
+                self.assertRegex(hang, r'sleeping, waits for a lock or a condition\n    futex \[syscall\]\n    hang')
                 self.assertTrue(any("<module> (<string>:12)" in b for b in blocks), text)
 
     def test_native_frames_and_json(self):
@@ -73,6 +90,12 @@ class Dump(unittest.TestCase):
         self.assertLess(names.index("futex [syscall]"), names.index("<module>"))
         self.assertIn("S", main["state"])
         self.assertGreater(len(names), 4)
+        self.assertEqual(main["wait"], {"for": "lock", "call": "futex", "file": None})
+        pauses = dump["pauses"]  # the one thread that runs is stopped for its native frames
+        self.assertGreater(pauses["count"], 0)
+        self.assertGreaterEqual(pauses["total"], pauses["max"])
+        # On a machine that is busy with other tests one stop may last: all but the longest.
+        self.assertLess(pauses["total"] - pauses["max"], 0.05)
 
     def test_a_program_that_stands_still(self):
         target = self.start_python(agent_runs.any_interpreter())
@@ -92,7 +115,37 @@ class Dump(unittest.TestCase):
         target = self.start("sleep", "1000")
         while "clock_nanosleep" not in (text := self.dump(target)):  # it may not have begun yet
             pass
-        self.assertRegex(text, r'thread \d+ "sleep", sleeping\n    clock_nanosleep \[syscall\]\n(    .*\n)+.*_start|main')
+        self.assertRegex(text, r'thread \d+ "sleep", sleeping, waits in clock_nanosleep\n    clock_nanosleep \[syscall\]\n(    .*\n)+.*_start|main')
+
+    def test_who_waits_for_the_gil(self):
+        for version, interpreter in agent_runs.find_interpreters().items():
+            with self.subTest(version):
+                target = self.start(interpreter, "-c", SPINNERS)
+                self.assertEqual(target.stdout.readline(), "\n")
+                while True:  # one that waits wakes up every 5 ms, and may be caught at that
+                    waits = [t["wait"] for t in json.loads(self.dump(target, "--json"))["threads"] if t["wait"]]
+                    if any(wait["for"] == "gil" for wait in waits):
+                        break
+                self.assertNotIn("lock", [wait["for"] for wait in waits])
+                while "sleeping, waits for the GIL\n" not in self.dump(target):
+                    pass
+
+    def test_who_waits_for_a_file(self):
+        target = self.start("cat", stdin=subprocess.PIPE)
+        while "waits in read of pipe:[" not in self.dump(target):  # it may not have begun yet
+            pass
+
+    def test_a_program_that_ends_meanwhile(self):
+        target = self.start("sh", "-c", "echo; read x", stdin=subprocess.PIPE)
+        self.assertEqual(target.stdout.readline(), "\n")
+        agent = subprocess.Popen([AGENT, "dump", str(target.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "agent-sampler" not in (names := names_of_children(agent.pid)) and agent.poll() is None:
+            pass
+        target.communicate()  # its input ends
+        output, errors = agent.communicate(timeout=30)
+        self.assertEqual((agent.returncode, output), (1, ""), names)
+        self.assertRegex(errors, r"^agent: .*(ended while it was looked at|no such process)")
+        self.assertEqual(len(errors.splitlines()), 1)
 
     def test_what_cannot_be_looked_at(self):
         for arguments, status, told in ((("999999999",), 1, "no such process"), ((), 125, "no process given"),

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 
-from launching import AGENT, LaunchTest, is_gone, state_of, wait_until
+from launching import AGENT, LaunchTest, is_gone, parent_of, state_of, wait_until
 from terminal import PROMPT, Shell
 
 READS = "echo ready; read line; echo got-$line; exit $line"
@@ -170,9 +170,11 @@ class Terminal(LaunchTest):
     def test_hangup_ends_the_program(self):
         for shell, prefix in self.both():
             shell.type(f"{prefix}sh -c 'echo pid $$; exec sleep 100'\n")
-            pid = int(shell.expect(r"pid (\d+)\r\n").group(1))
+            pids = [int(shell.expect(r"pid (\d+)\r\n").group(1))]
+            while parent_of(pids[-1]) not in (shell.pid, 0):
+                pids.append(parent_of(pids[-1]))
             os.kill(shell.pid, signal.SIGHUP)
-            wait_until(lambda p=pid: is_gone(p), "the program's end")
+            wait_until(lambda p=tuple(pids): all(map(is_gone, p)), "the end of the program, and of the agent")
 
     def test_a_shell_with_jobs_of_its_own(self):
         for shell, prefix in self.both():

@@ -116,6 +116,13 @@ class NativeShares(unittest.TestCase):
         through = sum(cpu for names, cpu in handled if "(anonymous namespace)::Work(char const*, char const*)" in names)
         self.assertGreater(through / sum(cpu for _, cpu in handled), 0.98)
 
+    def test_threads_that_yield(self):
+        """Where a thread waits for a processor that it gave up itself costs nothing."""
+        self.run_truth([str(BUILD / "bin" / "yields"), str(SECONDS)])
+        share = self.inclusive["(anonymous namespace)::Spin()"] / self.total
+        print(f"  Spin: {share:.2%}")
+        self.assertGreater(share, 0.97)
+
     def test_rust(self):
         rustc = needed("rustc")
         with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:

@@ -4,9 +4,11 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -16,6 +18,7 @@ import urllib.request
 import pprof
 import receiver
 from agent_runs import AGENT, PROGRAMS
+from launching import children_of
 
 SPIN = str(PROGRAMS / "spin.py")
 
@@ -100,6 +103,33 @@ class Pull(unittest.TestCase):
         self.assertGreaterEqual(int(sent[1]), 1)
         for line in text.splitlines():
             self.assertRegex(line, r'^(# (HELP|TYPE) agent_\w+ .+|agent_\w+(\{[^{}]*\})? \d+)$')
+
+    def samples_taken(self):
+        return int(re.search(r"^agent_samples_total (\d+)$", self.get("/metrics")[1].decode(), re.M)[1])
+
+    def lost_by_death(self, popen):
+        """Samples taken when the sampler is killed, and those that the keeper calls lost."""
+        end = time.monotonic() + 30
+        while self.samples_taken() < 2500:
+            self.assertLess(time.monotonic(), end)
+        taken = self.samples_taken()
+        os.kill(children_of(popen.pid)[0], signal.SIGKILL)
+        err = os.read(popen.stderr.fileno(), 10_000).decode()
+        while "samples are lost" not in err:
+            err += os.read(popen.stderr.fileno(), 10_000).decode()
+        return taken, int(re.search(r"(\d+) samples are lost", err)[1])
+
+    def test_what_a_death_loses(self):
+        flags = ("--sample-rate", "1000", "--upload-interval", "1s", "--application-name", "shop")
+        dead = f"http://127.0.0.1:{receiver.free_port()}"
+        taken, lost = self.lost_by_death(self.start("--server-address", dead, *flags))
+        self.assertGreaterEqual(lost, taken, "what waited for a server that is not there counts as kept")
+        with receiver.Receiver() as live:
+            taken, lost = self.lost_by_death(self.start("--server-address", live.address, *flags))
+            self.assertLess(lost, taken)
+        with tempfile.TemporaryDirectory() as folder:
+            taken, lost = self.lost_by_death(self.start("--server-address", dead, "--spool", folder, *flags))
+            self.assertLess(lost, taken)
 
     def test_bad_questions(self):
         self.start()

@@ -5,128 +5,35 @@ import glob
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 import agent_runs
-from agent_runs import BUILD, Run, binomial_bound
+import pprof
+from agent_runs import BUILD, Run
+from python_checks import Checks
 
-RATE = 1000
 
-
-class Versions(unittest.TestCase):
+class Versions(Checks, unittest.TestCase):
     def each(self, name, check):
-        for interpreter in agent_runs.need_interpreters(name):
+        interpreters = agent_runs.need_interpreters(name)
+        if "AGENT_EVERY_INTERPRETER" not in os.environ:
+            interpreters = interpreters[:1]  # the others, in roots, are for ./dev test-full
+        for interpreter in interpreters:
             with self.subTest(str(interpreter)):
                 print(f"CPython {name}: {interpreter}")
                 check(interpreter)
-
-    def run_on(self, interpreter, program, *arguments):
-        run = Run(interpreter.command(program, *arguments), ["--sample-rate", str(RATE)])
-        self.assertEqual(run.status, 0, run.stderr)
-        self.assertNotIn("machine code only", run.stderr)
-        return run
-
-    def check_stacks(self, interpreter):
-        """Names, lines, generators, callbacks, recursion, a thread and a forked child: every sampled stack was one."""
-        run = self.run_on(interpreter, "stacks.py", "3")
-        truth = {tuple(map(tuple, stack)): ns for stack, ns in run.truth()["stacks"]}
-        sampled, samples, wrong, cpu = {}, 0, 0, {}
-        for sample in run.profile.samples:
-            names = [frame[0] for frame in sample["stack"]]
-            if "spin" not in names:
-                continue
-            self.assertEqual(os.path.basename(sample["stack"][names.index("spin")][1]), "stacks.py")
-            callers = tuple((f[0], f[2]) for f in sample["stack"][names.index("spin") + 1:])
-            count = sample["values"]["samples"]
-            samples += count
-            sampled[callers] = sampled.get(callers, 0) + count
-            cpu[callers[0][0]] = cpu.get(callers[0][0], 0) + sample["values"]["cpu"]
-            if callers not in truth:
-                print(f"  {count} times a stack that was not: {callers[:6]}")
-                wrong += count
-        print(f"  stacks: {samples} samples of {len(truth)}, {wrong} wrong; {run.profile.comments[0]}")
-        self.assertGreater(samples, 500)  # a busy machine leaves out most ticks
-        self.assertEqual(wrong, 0)
-        true_total, total = sum(truth.values()), sum(cpu.values())
-        print(f"  CPU ns by spin's caller: {cpu} of {total}")
-        for stack, ns in truth.items():
-            # The chance of none where 50 are due is below a billionth, even if they come in groups.
-            if ns / true_total * samples > 100:
-                self.assertIn(stack, sampled)
-        if run.is_too_busy(RATE):
-            return
-        for name in ("in_thread", "in_child"):
-            true = sum(ns for stack, ns in truth.items() if stack[0][0] == name) / true_total
-            self.assertAlmostEqual(cpu[name] / total, true, delta=0.02, msg=name)
-
-    def check_shares(self, interpreter):
-        run = self.run_on(interpreter, "shares.py", "3")
-        truth, profile = run.truth(), run.profile
-        total, samples = profile.total("cpu"), profile.total("samples")
-        # The program's own clock stops a little before its end, and begins with what makes its root.
-        self.assertAlmostEqual(total / 1e9, truth["process"] / 1e9, delta=truth["process"] / 1e9 * 0.02 + 0.06)
-        if run.is_too_busy(RATE):
-            return
-        qualified = {name.rpartition(".")[2]: name for name in truth["functions"]}
-        sampled = profile.inclusive("cpu")
-        for short, name in qualified.items():
-            # Before 3.11 a code object does not know its class.
-            share = sampled[name if name in sampled else short] / total
-            true = truth["functions"][name] / truth["process"]
-            print(f"  {name}: sampled {share:.2%}, true {true:.2%}, of {samples}")
-            self.assertAlmostEqual(share, true, delta=max(0.02, binomial_bound(true, samples, 5)), msg=name)
-
-    def check_flutter(self, interpreter):
-        run = self.run_on(interpreter, "flutter.py", "2")
-        impossible = samples = 0
-        for sample in run.profile.samples:
-            names = [frame[0] for frame in sample["stack"]]
-            if os.path.basename(sample["stack"][-1][1]) != "flutter.py":
-                continue
-            count = sample["values"]["samples"]
-            samples += count
-            above = names[:-2] if names[-2:] == ["main", "<module>"] else names
-            if not self.is_possible(above):
-                print(f"  impossible: {names}")
-                impossible += count
-        lost = sum(map(int, re.findall(r"(?:torn|unreadable|not stopped in time) (\d+)", run.profile.comments[0])))
-        print(f"  flutter: {impossible} of {samples} impossible; {run.profile.comments[0]}")
-        self.assertGreater(samples, 300)
-        self.assertEqual(impossible, 0)
-        self.assertLessEqual(lost, samples / 100)
-
-    def check_subinterpreter(self, interpreter):
-        run = self.run_on(interpreter, "subinterpreter.py", "1")
-        stacks = {}
-        for sample in run.profile.samples:
-            names = tuple(frame[0] for frame in sample["stack"])
-            if "inner" in names:
-                stacks[names] = stacks.get(names, 0) + sample["values"]["samples"]
-        print(f"  sub-interpreter: {stacks}")
-        whole = stacks.get(("inner", "<module>", "outer", "<module>"), 0)
-        self.assertGreater(whole, 100)
-        self.assertEqual(sum(stacks.values()), whole)
-
-    @staticmethod
-    def is_possible(names):
-        """Of what main() called; or the definitions in the beginning."""
-        if not names:
-            return True
-        if names[0].startswith("chain"):
-            number = names[0].split("_")[0]
-            return names == [f"{number}_{depth}" for depth in reversed(range(len(names)))]
-        if names[0] in ("even", "odd"):
-            return names == ["even" if i % 2 == 0 else "odd" for i in reversed(range(len(names)))]
-        return names in (["numbers", "drain"], ["drain"]) or not {"drain", "even", "odd"} & set(names)
 
     def check(self, name):
         self.each(name, self.check_stacks)
         if name.endswith("d"):
             return  # what differs in a debug build is where things are
-        self.each(name, self.check_shares)
-        self.each(name, self.check_flutter)
+        for check in (self.check_shares, self.check_torn, self.check_lines, self.check_children, self.check_executes,
+                      self.check_exits, self.check_threads):
+            self.each(name, check)
         if int(name.rstrip("dt").split(".")[1]) >= 12:
             self.each(name, self.check_subinterpreter)
 
@@ -177,6 +84,44 @@ class Versions(unittest.TestCase):
 
     def test_314t(self):
         self.check("3.14t")
+
+    def test_315t(self):
+        self.check("3.15t")
+
+
+class TopRate(Checks, unittest.TestCase):
+    """As fast as one core allows, and still no stack that cannot have been."""
+
+    def sample(self, seconds, runs, enough):
+        """At least `enough` samples of flutter.py, in so many runs at most."""
+        impossible = samples = 0
+        for _ in range(runs):
+            run = self.run_on(self.interpreter(), "flutter.py", str(seconds), rate=self.highest_rate())
+            some, of = self.count_impossible(run.profile)
+            impossible, samples = impossible + some, samples + of
+            print(f"top rate: {some} impossible of {of}, {of / seconds:.0f} a second; {run.profile.comments[0]}")
+            if samples >= enough:
+                break
+        self.assertLessEqual(impossible * 20_000, samples)
+        self.assertGreaterEqual(samples, enough)
+
+    @staticmethod
+    def highest_rate():
+        refused = subprocess.run([agent_runs.AGENT, "exec", "--sample-rate", "1e12", "true"], capture_output=True, text=True)
+        return int(re.search(r" to (\d+)$", refused.stderr.strip())[1])
+
+    @staticmethod
+    def interpreter():
+        for name in ("3.12", "3.13", "3.11"):
+            if found := agent_runs.find_all_interpreters(name):
+                return found[0]
+        raise unittest.SkipTest("no CPython 3.11 to 3.13")
+
+    def test_briefly(self):
+        self.sample(2, runs=1, enough=500)
+
+    def test_a_million(self):
+        self.sample(20, runs=6, enough=1_000_000)
 
 
 class Sleepers(unittest.TestCase):
@@ -246,6 +191,51 @@ class Embedded(unittest.TestCase):
 
     def test_313(self):
         self.check("3.13")
+
+
+class Uwsgi(unittest.TestCase):
+    """The interpreter in a plugin of a server that is not called python, its requests in workers that it forks."""
+
+    REQUESTS = 6
+
+    def test_requests(self):
+        root = agent_runs.CACHE / "roots" / "python-bookworm"
+        if os.geteuid() != 0 or not (root / "usr/bin/uwsgi-core").exists():
+            self.skipTest("no uwsgi-core in a root (./dev test-roots, as root)")
+        server = agent_runs.Interpreter("3.11", "/usr/bin/uwsgi-core", root).in_root(
+            "/usr/bin/uwsgi-core", "--plugin", "python3", "--http-socket", "127.0.0.1:0", "--master", "--processes", "2",
+            "--wsgi-file", "/mnt/served.py")
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            path = os.path.join(folder, "run.pb.gz")
+            popen = subprocess.Popen([agent_runs.AGENT, "exec", "-o", path, "--sample-rate", "500", *server],
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                port = self.wait_for_port(popen.stdout)
+                for _ in range(self.REQUESTS):
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+                        self.assertEqual(answer.read(), b"burnt")
+                popen.send_signal(signal.SIGINT)  # passed on; it stops at once
+                said = popen.communicate(timeout=20)[0]
+            finally:
+                popen.kill()
+            profile = pprof.read(path)
+        self.assertEqual(popen.returncode, 0, said)
+        stacks = {tuple(f[0] for f in s["stack"]) for s in profile.samples if s["stack"][0][0] == "burn"}
+        self.assertEqual(stacks, {("burn", "application")})
+        spent = profile.inclusive("cpu")["burn"] / 1e9
+        print(f"uWSGI: burn() has {spent:.3f} s of {self.REQUESTS * 0.3:.1f} s")
+        self.assertAlmostEqual(spent, self.REQUESTS * 0.3, delta=0.06)
+
+    @staticmethod
+    def wait_for_port(lines):
+        """The port that the kernel chose, when a worker is there."""
+        port = None
+        for line in lines:
+            if found := re.search(r"bound to TCP address 127.0.0.1:(\d+)", line):
+                port = int(found[1])
+            if "spawned uWSGI worker" in line:
+                return port
+        raise AssertionError("uWSGI ended")
 
 
 class TooOld(unittest.TestCase):

@@ -67,7 +67,8 @@ class Top(unittest.TestCase):
                 for line in re.split(r"\r+\n|\x1b\[H", screen):
                     self.assertLessEqual(len(re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", line)), columns, repr(line))
                 os.write(self.ours, b"t")
-                self.await_text("gc %")
+                self.await_text("GIL %")
+                self.await_text(" 100.0 ")  # its one thread has it whenever it runs
                 os.write(self.ours, b"t\r")
                 self.await_text("callers of ")
                 os.write(self.ours, b"q")
@@ -100,6 +101,35 @@ class Top(unittest.TestCase):
         run = subprocess.run(f"{AGENT} top {self.target.pid} | head -n 2", shell=True, capture_output=True, text=True,
                              timeout=30)
         self.assertEqual(len(run.stdout.splitlines()), 2)
+
+    def test_a_program_reads_nothing_and_its_output_comes_last(self):
+        script = "read x; echo got-$x-$?; echo wrong >&2; i=0; while [ $i -lt 900000 ]; do i=$((i+1)); done; exit 3"
+        run = subprocess.run([AGENT, "top", "--", "bash", "-c", script], input="text\n", capture_output=True, text=True,
+                             timeout=60)
+        self.assertEqual((run.returncode, run.stderr), (3, ""))
+        self.assertRegex(run.stdout, r"% CPU, \d+ samples/s")
+        self.assertTrue(run.stdout.endswith("got--1\nwrong\n"), run.stdout[-300:])
+
+    def test_a_program_that_writes_much(self):
+        run = subprocess.run([AGENT, "top", "--", "sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo end"],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(run.returncode, 0)
+        left_out, = map(int, re.findall(r"agent: (\d+) bytes of the program's output are left out", run.stdout))
+        kept = run.stdout.split("left out here\n")[1]
+        self.assertTrue(kept.endswith("xend\n"))
+        self.assertEqual(left_out + len(kept), 5000004)
+        self.assertLessEqual(len(kept), 1 << 20)
+
+    def test_a_program_that_is_not_there(self):
+        run = subprocess.run([AGENT, "top", "--", "/nonexistent"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stdout), (127, ""))
+        self.assertIn("/nonexistent", run.stderr)
+
+    def test_a_program_ends_with_top(self):
+        begin = time.monotonic()
+        run = subprocess.run([AGENT, "top", "--duration", "2s", "--", "sleep", "1000"], capture_output=True, timeout=60)
+        self.assertEqual(run.returncode, -signal.SIGTERM)
+        self.assertGreaterEqual(time.monotonic() - begin, 2)
 
     def test_no_such_process(self):
         run = subprocess.run([AGENT, "top", "999999999"], capture_output=True, text=True, timeout=30)

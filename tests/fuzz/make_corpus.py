@@ -7,6 +7,7 @@ their tests in tests/unit make (dotnet_metadata/compiled: the C# compiler), prof
 """
 
 import pathlib
+import random
 import shutil
 import struct
 import subprocess
@@ -192,6 +193,18 @@ def make_dotnet_frames():
     put("dotnet_frames", "precompiled", bytes(memory))
 
 
+def make_python_recordings():
+    """Changes at random, some to what a pointer or a length may be."""
+    choose = random.Random(20251129)
+    values = [0, 1, 8, 0xFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1]
+    for recording in range(16):
+        data = bytes([recording])
+        for _ in range(10 * recording):
+            value = choose.choice(values) if choose.random() < 0.5 else choose.getrandbits(48) & ~7
+            data += struct.pack("<BHQ", choose.randrange(80), 8 * choose.randrange(512), value)
+        put("python_recording", f"changes_{10 * recording}", data)
+
+
 def main():
     for tool in ("g++", "objcopy", "xz", "ld"):
         assert shutil.which(tool), tool
@@ -200,6 +213,7 @@ def main():
     make_jit_files()
     make_texts()
     make_dotnet_frames()
+    make_python_recordings()
 
 
 main()

@@ -4,13 +4,15 @@
 usage: flutter.py SECONDS
 
 Prints "ready". Functions are called chain<N>_<depth>; those of one chain call each other only, down to a depth that
-differs from call to call. Recursive ones alternate between two, generators are run in between.
+differs from call to call. Recursive ones alternate between two. What one recursion left behind is deep under the next
+one's feet (left, right). Generators are run in between: one, one through others, and two that take turns.
 """
 
 import sys
 import time
 
 CHAINS, DEPTH = 6, 8
+DEEP = 250
 
 
 def make(chain):
@@ -34,6 +36,14 @@ def odd(n):
     return n and even(n - 1)
 
 
+def left(n):
+    return n and left(n - 1)
+
+
+def right(n):
+    return n and right(n - 1)
+
+
 def numbers(n):
     for i in range(n):
         yield i
@@ -41,6 +51,38 @@ def numbers(n):
 
 def drain(n):
     return sum(numbers(n))
+
+
+def outer(n):
+    yield from middle(n)
+
+
+def middle(n):
+    yield from inner(n)
+
+
+def inner(n):
+    for i in range(n):
+        yield i
+
+
+def delegate(n):
+    return sum(outer(n))
+
+
+def ping(n):
+    for i in range(n):
+        yield i
+
+
+def pong(n):
+    for i in range(n):
+        yield i
+
+
+def take_turns(n):
+    for a, b in zip(ping(n), pong(n)):
+        pass
 
 
 def main():
@@ -54,6 +96,10 @@ def main():
             chain(turn % DEPTH)
         even(turn % 40)
         drain(turn % 7)
+        delegate(turn % 5)
+        take_turns(turn % 6)
+        if turn % 8 == 0:  # a fifth of the time
+            (left if turn % 16 else right)(DEEP)
 
 
 main()

@@ -93,11 +93,10 @@ int main(int argc, char** argv) {
     arguments.erase(arguments.begin() + 1, arguments.begin() + 1 + words);
   }
   if (arguments.size() >= 2 && arguments[0] == "exec") {
-    agent::RunLaunched({arguments.begin() + 1, arguments.end()}, std::nullopt, RunSampler);
+    agent::RunLaunched({arguments.begin() + 1, arguments.end()}, {}, RunSampler);
   }
   if (arguments.size() == 2 && arguments[0] == "connect") {
-    agent::RunConnected(agent::Pid{std::atoi(arguments[1].c_str())}, agent::ConnectOptions{},
-                        RunSampler);
+    agent::RunConnected(agent::Pid{std::atoi(arguments[1].c_str())}, std::nullopt, RunSampler);
   }
   std::fputs("usage: launch_probe exec PROGRAM [ARGS...] | connect PID\n", stderr);
   return 2;

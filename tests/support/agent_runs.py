@@ -67,8 +67,12 @@ IN_ROOT = ('mount --make-rprivate / && mount --bind "$1" "$2/mnt" && mount -t pr
 class Interpreter:
     """A CPython of the machine, or of a root that `./dev test-roots` made."""
 
-    def __init__(self, path, root=None):
-        self.path, self.root = path, root
+    def __init__(self, name, path, root=None):
+        self.name, self.path, self.root = name, path, root
+
+    def minor(self):
+        """11 of "3.11" and "3.11d"."""
+        return int(self.name.rstrip("dt").split(".")[1])
 
     def __str__(self):
         return f"{self.root}: {self.path}" if self.root else self.path
@@ -77,8 +81,11 @@ class Interpreter:
         """Runs a program of tests/programs."""
         if self.root is None:
             return [self.path, str(PROGRAMS / program), *arguments]
-        return ["unshare", "-m", "sh", "-c", IN_ROOT, "sh", str(PROGRAMS), str(self.root), self.path, f"/mnt/{program}",
-                *arguments]
+        return self.in_root(self.path, f"/mnt/{program}", *arguments)
+
+    def in_root(self, *command):
+        """Runs any command in its root, where tests/programs is /mnt."""
+        return ["unshare", "-m", "sh", "-c", IN_ROOT, "sh", str(PROGRAMS), str(self.root), *command]
 
 
 def find_all_interpreters(name):
@@ -95,10 +102,10 @@ def find_all_interpreters(name):
     for path in candidates:
         if os.access(path, os.X_OK) and os.path.realpath(path) not in real and _version_of(path) == release:
             real.add(os.path.realpath(path))
-            found.append(Interpreter(path))
+            found.append(Interpreter(name, path))
     for root in sorted(CACHE.glob("roots/python-*")):
         if (root / "complete").exists() and (root / f"usr/bin/python{name}").exists():
-            found.append(Interpreter(f"/usr/bin/python{name}", root))
+            found.append(Interpreter(name, f"/usr/bin/python{name}", root))
     return found
 
 

@@ -36,7 +36,30 @@ FORMS = {
     "composite": [*OF_ITS_OWN, "-p:PublishTrimmed=true", "-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=true"],
     "native_aot": ["-r", "linux-x64", "-p:PublishAot=true"],
     "runtime_async": ["-p:RuntimeAsync=true"],
+    "musl": ["-r", "linux-musl-x64", "--self-contained", "true"],
 }
+MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"  # package musl
+# What the runtime's build for musl takes from a C++ library that was built for it; Debian's is built for glibc, and asks for this.
+MUSL_SHIM = """
+#include <errno.h>
+#include <stddef.h>
+#include <sys/random.h>
+#include <time.h>
+typedef struct { unsigned vendor, type, subtype, features[1]; } CpuModel;
+CpuModel __cpu_model;
+unsigned __cpu_features2[8];
+char __libc_single_threaded;
+int __cpu_indicator_init(void) { return 0; }
+int _dl_find_object(void *address, void *result) { (void)address, (void)result; return -1; }
+unsigned arc4random(void) { unsigned number; while (getrandom(&number, sizeof number, 0) != sizeof number) {} return number; }
+size_t __strftime_l(char *text, size_t size, const char *format, const struct tm *time, locale_t locale) {
+  return strftime_l(text, size, format, time, locale);
+}
+int __cxa_thread_atexit_impl(void (*call)(void *), void *object, void *library) {
+  (void)call, (void)object, (void)library;
+  return 0;
+}
+"""
 
 # What a restore says that finds no package: the registry does not have it, or there is none.
 NOT_RESTORED = re.compile(r"error (NU1101|NU1102|NU1103|NU1301|NU1302|NETSDK1045|NETSDK1127|NETSDK1083)[^\n]*")
@@ -110,6 +133,9 @@ def build(program, form, version="10"):
 
 
 def _command(dotnet, folder, program, form):
+    if form == "musl":
+        musl = folder / "musl"
+        return ["env", f"LD_PRELOAD={musl}/shim.so", f"LD_LIBRARY_PATH={musl}", str(folder / program.lower())]
     if form not in ("framework_dependent", "runtime_async"):
         return [str(folder / program.lower())]
     if not dotnet:
@@ -138,13 +164,28 @@ def _build(dotnet, program, form, version, folder):
             if found := NOT_RESTORED.search(said):
                 raise unittest.SkipTest(f"{form} for .NET {version}: {found[0].strip()}")
             raise AssertionError(f"{' '.join(command)}\n{said}")
+        if form == "musl":
+            _add_musl(place / "app" / "musl")
         os.rename(place / "app", folder)
+
+
+def _add_musl(folder):
+    """The libraries that a runtime built for musl needs and a Debian with its package musl does not have."""
+    if not os.path.exists(MUSL_LOADER) or not shutil.which("musl-gcc"):
+        raise unittest.SkipTest(f"no {MUSL_LOADER} or no musl-gcc (packages musl and musl-tools)")
+    folder.mkdir()
+    for name in ("libc.musl-x86_64.so.1", "ld-linux-x86-64.so.2"):
+        (folder / name).symlink_to(MUSL_LOADER)
+    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
+        shutil.copy(subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip(), folder)
+    (folder / "shim.c").write_text(MUSL_SHIM)
+    subprocess.run(["musl-gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", "shim.so", "shim.c"], cwd=folder, check=True)
 
 
 def _build_all(folder):
     for version in ("10", *RUNTIMES):
         for form in FORMS:
-            if form in ("framework_dependent", "runtime_async", "native_aot") and version != "10":
+            if form in ("framework_dependent", "runtime_async", "native_aot", "musl") and version != "10":
                 continue
             programs = ["Shares", "Chains", "Threads", "Loads"]
             if (form, version) == ("framework_dependent", "10"):

@@ -112,7 +112,8 @@ std::string DictionaryFault(const Dictionary& dictionary) {
   return "";
 }
 
-void AddSample(pbf_reader reader, const Dictionary& dictionary, bool is_cpu,
+// `scale`: what each value is multiplied by.
+void AddSample(pbf_reader reader, const Dictionary& dictionary, bool is_cpu, std::int64_t scale,
                PprofSummary& summary) {
   std::int32_t stack = 0;
   std::int64_t value = 0;
@@ -127,7 +128,7 @@ void AddSample(pbf_reader reader, const Dictionary& dictionary, bool is_cpu,
         ++summary.sample_labels;
       }
     } else if (reader.tag() == 4) {
-      for (const std::int64_t each : reader.get_packed_int64()) value += each;
+      for (const std::int64_t each : reader.get_packed_int64()) value += each * scale;
     } else {
       reader.skip();
     }
@@ -187,8 +188,14 @@ PprofSummary ReadProfile(pbf_reader reader, const Dictionary& dictionary) {
         reader.skip();
     }
   }
+  // As the server has it: counted samples with a period of CPU become CPU.
+  const bool becomes_cpu = summary.types == std::vector<std::string>{"samples/count"} &&
+                           summary.period_type == "cpu/nanoseconds";
+  if (becomes_cpu) summary.types[0] = "cpu/nanoseconds";
   const bool is_cpu = !summary.types.empty() && summary.types[0] == "cpu/nanoseconds";
-  for (const pbf_reader& sample : samples) AddSample(sample, dictionary, is_cpu, summary);
+  for (const pbf_reader& sample : samples) {
+    AddSample(sample, dictionary, is_cpu, becomes_cpu ? summary.period : 1, summary);
+  }
   return summary;
 }
 

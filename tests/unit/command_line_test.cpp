@@ -186,3 +186,29 @@ TEST_CASE("every flag of the old agent is taken") {
   CHECK(WithoutEffect(Command::kConnect, {}, get) ==
         std::vector<std::string_view>{"PYROSCOPE_PHP_SPY_ARGS"});
 }
+
+TEST_CASE("top and doctor take a pid or a program") {
+  for (const std::string command : {"top", "doctor"}) {
+    INFO(command);
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"12"}, {"--pid", "12"}, {"--pid=12"}}) {
+      std::vector<std::string> arguments = {command};
+      arguments.insert(arguments.end(), words.begin(), words.end());
+      const auto line = ParseCommandLine(arguments);
+      REQUIRE(line);
+      CHECK(line->settings.pid == Pid{12});
+      CHECK(line->plain.empty());
+    }
+    const auto program = ParseCommandLine({command, "--", "app", "-x", "7"});
+    REQUIRE(program);
+    CHECK(program->plain == std::vector<std::string>{"app", "-x", "7"});
+    CHECK(ParseCommandLine({command, "--", "12"})->plain == std::vector<std::string>{"12"});
+    CHECK(ParseCommandLine({command, "./app", "--", "12"})->plain.size() == 3);
+    CHECK(Fault({command, "--pid", "12", "--", "app"}).contains("not both"));
+    CHECK(Fault({command, "12", "app"}).contains("not both"));
+    CHECK(Fault({command, "12", "13"}).contains("one process only"));
+  }
+  CHECK(ParseCommandLine({"top", "12", "--native"})->settings.native);
+  CHECK(Fault({"top"}).contains("no process given"));
+  CHECK(ParseCommandLine({"doctor"}));
+}

@@ -33,6 +33,7 @@ struct Fixture {
                     .interpreter_id = 0,
                     .cframe = {},
                     .regions = {},
+                    .native_id = kTid,
                     .pthread = {},
                     .tid_address = {},
                     .known = {}};
@@ -90,8 +91,7 @@ struct Fixture {
     frames.clear();
     REQUIRE(reader.Read(state, kTid, frames) == ReadOutcome::kStack);
     REQUIRE(codes.Name(frames, named));
-    return quick.Begin(state, kTid, frames, reader.root(), named,
-                       now += std::chrono::microseconds(1));
+    return quick.Begin(state, frames, reader.root(), named, now += std::chrono::microseconds(1));
   }
   Stack StackOf(std::uint32_t number) const {
     Stack stack;

@@ -58,7 +58,7 @@ class Campaign {
  public:
   explicit Campaign(unsigned seed)
       : random_(seed),
-        delivery_("http://server", kQueueBytes, Backoff([this] { return Chance(); })) {}
+        delivery_("http://server", {.memory = kQueueBytes}, Backoff([this] { return Chance(); })) {}
 
   void Run(Nanoseconds duration) {
     const MonotonicTime end = now_ + duration;

@@ -20,7 +20,8 @@ constexpr UploadFormat kPush = UploadFormat::kPush;
 
 Delivery MakeDelivery(std::size_t max_bytes = 1u << 20,
                       std::vector<UploadFormat> formats = {kPush}) {
-  return {"http://server:4040", max_bytes, Backoff([] { return 1.0; }), std::move(formats)};
+  return {
+      "http://server:4040", {.memory = max_bytes}, Backoff([] { return 1.0; }), std::move(formats)};
 }
 
 // The window that begins `after` the first, and is told by that.

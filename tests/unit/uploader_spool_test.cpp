@@ -51,7 +51,11 @@ UploadWindow Window(int number) {
 }
 
 Delivery WithSpool(std::unique_ptr<Spool> spool, std::size_t bytes = 1u << 20) {
-  return {kServer, bytes, Backoff([] { return 1.0; }), {UploadFormat::kPush}, std::move(spool)};
+  return {kServer,
+          {.memory = bytes, .disk = bytes},
+          Backoff([] { return 1.0; }),
+          {UploadFormat::kPush},
+          std::move(spool)};
 }
 
 }  // namespace
@@ -152,4 +156,18 @@ TEST_CASE("Delivery with a spool: it is bounded, and full it is merged") {
   std::int64_t samples = 0;
   for (const Spool::Found& found : folder.Open()->TakeFound()) samples += found.window.samples;
   CHECK(samples == 300);
+}
+
+TEST_CASE("Delivery with a spool: what a full disk does not take stays within the memory's bound") {
+  const Folder folder;
+  const std::size_t one = Window(0).pprof->size();
+  Delivery delivery(kServer, {.memory = 3 * one, .disk = 300 * one}, Backoff([] { return 1.0; }),
+                    {UploadFormat::kPush}, folder.Open());
+  delivery.Push(Window(0));
+  fs::remove_all(folder.path);
+  SetLogLevel(LogLevel::kNone);
+  for (int i = 1; i < 30; ++i) delivery.Push(Window(i));
+  SetLogLevel(LogLevel::kWarn);
+  CHECK(delivery.Counters().queued_bytes <= 4 * one);
+  CHECK(delivery.Counters().AllLost() == Tally{});
 }

@@ -81,7 +81,7 @@ export class FunctionTable {
       h(
         "div",
         { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of functions" },
-        h("table", { class: "functions-table" }, this.caption, h("thead", {}, this.head), this.body),
+        h("table", { class: this.view.compares ? "functions-table changes" : "functions-table" }, this.caption, h("thead", {}, this.head), this.body),
       ),
       h("p", { class: "more" }, this.more),
     );
@@ -143,7 +143,7 @@ export class FunctionTable {
     this.count.textContent = rows.length === this.rows.length ? all : `${format.count(rows.length)} of ${all}`;
     const left = rows.length - this.limit;
     this.more.hidden = left <= 0;
-    this.more.textContent = `Show ${format.count(Math.min(left, MORE))} more of ${format.count(left)}`;
+    this.more.textContent = left <= MORE ? `Show the other ${format.count(left)}` : `Show ${format.count(MORE)} more of ${format.count(left)}`;
   }
 
   private showMore(): void {
@@ -244,8 +244,8 @@ export class FunctionTable {
         title,
         order: (row) => {
           const { points, isChance } = changeOf(row[key], scale);
-          // No part is more than 1: what may be chance comes behind the rest.
-          return Math.abs(points) + (isChance ? 0 : 1);
+          // No part is more than 1: what may be chance, and what has not changed, comes behind the rest.
+          return Math.abs(points) + (isChance || points === 0 ? 0 : 1);
         },
         cells: (row) => {
           const { absolute, relative, trend } = changeText(row[key], scale);

@@ -98,13 +98,14 @@ export class TimeStrip {
     context.scale(scale, scale);
     const { slices, choice } = this.view;
     const sums = this.view.timeline(this.view.report.runs[0]);
-    // Some pixels for a column at least. What it cost by its time: the last slice is a part of one.
+    // Some pixels for a column at least. What it cost by its time: the last slice is a part of one. Of less than half of it
+    // the rate means nothing, for what no sample carried is there too.
     const columns = Math.min(slices, Math.floor(width / 2));
     const heights = Array.from({ length: columns }, (_, i) => {
       const first = Math.floor((i * slices) / columns);
       const end = Math.max(first + 1, Math.floor(((i + 1) * slices) / columns));
       const time = Math.min(end * this.slice, this.end) - first * this.slice;
-      return time > 0 ? sums.subarray(first, end).reduce((sum, value) => sum + value, 0) / time : 0;
+      return sums.subarray(first, end).reduce((sum, value) => sum + value, 0) / Math.max(time, this.slice / 2);
     });
     const most = Math.max(...heights, 1e-12);
     this.top.textContent = this.topText(most);

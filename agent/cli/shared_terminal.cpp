@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/shared_terminal.h"
+
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+#include <string_view>
+
+#include "agent/base/write_all.h"
+#include "agent/process/job_control.h"
+
+namespace agent {
+namespace {
+
+constexpr std::string_view kEnterScreen = "\x1b[?1049h\x1b[?25l";
+constexpr std::string_view kLeaveScreen = "\x1b[?25h\x1b[?1049l";
+constexpr int kLongestDrawingMs = 200;
+
+}  // namespace
+
+Result<SharedTerminal*> SharedTerminal::Open() {
+  termios mode{};
+  if (::tcgetattr(STDOUT_FILENO, &mode) != 0) return nullptr;
+  // In the background the kernel stops us here, by SIGTTOU (drivers/tty/tty_jobctrl.c).
+  while (::tcdrain(STDOUT_FILENO) != 0) {
+    if (errno == EINTR) continue;
+    return Fail(Errc::kInvalid,
+                "the terminal belongs to another program: start it there in the foreground, or "
+                "write to a file");
+  }
+  if (::tcgetattr(STDOUT_FILENO, &mode) != 0) return FailErrno("tcgetattr");  // as the shell has it
+  void* memory = ::mmap(nullptr, sizeof(SharedTerminal), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return FailErrno("mmap");
+  return new (memory) SharedTerminal(mode);
+}
+
+TakenOutput SharedTerminal::Hooks() {
+  return {.before_stop = [this](int fd) { GiveBack(fd); },
+          .after_stop = [this](int) { turn_.store(kFree); },
+          .at_end = [this](int fd) { GiveBack(fd); }};
+}
+
+void SharedTerminal::GiveBack(int fd) {
+  int expected = kFree;
+  // A sampler that was killed while it drew does not release it.
+  for (int waited = 0; waited < kLongestDrawingMs; ++waited) {
+    if (turn_.compare_exchange_strong(expected, kGivenBack)) break;
+    expected = kFree;
+    ::poll(nullptr, 0, 1);
+  }
+  turn_.store(kGivenBack);
+  termios mode{};
+  if (::tcgetattr(fd, &mode) == 0 && (mode.c_lflag & ICANON) == 0) Leave(fd);
+}
+
+void SharedTerminal::Begin() {
+  turn_.store(kFree);
+  has_screen_ = false;
+}
+
+bool SharedTerminal::Take(int fd) {
+  int expected = kFree;
+  if (!IsForeground(::getppid(), fd) || !turn_.compare_exchange_strong(expected, kDrawing)) {
+    has_screen_ = false;
+    return false;
+  }
+  if (has_screen_) return true;
+  termios mode = before_;
+  mode.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+  mode.c_cc[VMIN] = 1;
+  mode.c_cc[VTIME] = 0;
+  ::tcsetattr(fd, TCSADRAIN, &mode);
+  static_cast<void>(WriteAll(fd, kEnterScreen));
+  has_screen_ = true;
+  return true;
+}
+
+void SharedTerminal::Release() {
+  int expected = kDrawing;
+  turn_.compare_exchange_strong(expected, kFree);
+}
+
+void SharedTerminal::End(int fd) {
+  int expected = kFree;
+  if (!turn_.compare_exchange_strong(expected, kDrawing)) return;
+  if (has_screen_) Leave(fd);
+  has_screen_ = false;
+  Release();
+}
+
+void SharedTerminal::Leave(int fd) const {
+  static_cast<void>(WriteAll(fd, kLeaveScreen));
+  ::tcsetattr(fd, TCSADRAIN, &before_);
+}
+
+}  // namespace agent

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The terminal that `agent top` draws on. Two processes have to do with it: the sampler draws, and
+// the keeper, which the shell knows, gives it back whenever it stops or ends.
+#pragma once
+
+#include <termios.h>
+
+#include <atomic>
+#include <optional>
+
+#include "agent/base/error.h"
+#include "agent/process/supervision.h"
+
+namespace agent {
+
+class SharedTerminal {
+ public:
+  /// Before the processes part. Null: stdout is no terminal. In the background it stops, as any
+  /// program does that wants the terminal, until the shell brings it to the foreground. kInvalid
+  /// where nobody could do that. What it returns lives as long as the processes.
+  static Result<SharedTerminal*> Open();
+
+  /// For the keeper: gives the terminal back at each stop and at the end.
+  [[nodiscard]] TakenOutput Hooks();
+
+  // The sampler's; `fd` is the terminal.
+
+  /// First of all: an earlier sampler may have died in the middle of it.
+  void Begin();
+  /// Makes the screen ours, unless it is already. False, and then it must be neither written to nor
+  /// read from: the keeper is stopped, or in the background.
+  bool Take(int fd);
+  /// After each Take that was true: the keeper may stop now.
+  void Release();
+  /// The terminal as it was before, if that is still ours to do.
+  void End(int fd);
+
+ private:
+  enum Turn : int { kFree, kDrawing, kGivenBack };
+
+  explicit SharedTerminal(const termios& before) : before_(before) {}
+  void GiveBack(int fd);
+  void Leave(int fd) const;
+
+  const termios before_;
+  std::atomic<int> turn_ = kFree;  // all that the two processes share
+  bool has_screen_ = false;        // the sampler's
+};
+
+}  // namespace agent

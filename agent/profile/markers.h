@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of frames that are no functions, where one folder makes them and another knows them.
+#pragma once
+
+#include <string_view>
+
+namespace agent::markers {
+
+/// Python's garbage collector; above it is what it interrupted.
+inline constexpr std::string_view kCollector = "<gc>";
+/// Where it was asked for: the outermost frame of a thread that holds the GIL. It is no caller, and
+/// shown nowhere as one.
+inline constexpr std::string_view kHoldsGil = "[holds the GIL]";
+
+}  // namespace agent::markers
