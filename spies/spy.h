@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,24 @@ struct StackExtent {
   bool changed_stack = false;  ///< The thread was on another stack than its own.
 };
 
+/// Looks at one running thread, one behind another and a few microseconds each: for rates at which
+/// a ReadStack and a NameFrames for each sample are too dear. They recognise what those two have
+/// found before, and nothing else. Sampling thread only; owned by the spy.
+class QuickLooks {
+ public:
+  virtual ~QuickLooks() = default;
+  /// One look: the number of the stack, for StackOf. Nothing when ReadStack must tell; then the
+  /// burst is over.
+  virtual std::optional<std::uint32_t> Look() = 0;
+  /// Ends the burst. Returns how many of its looks, from the first on, are beyond doubt. Of the
+  /// others it cannot be told (any more) what ran.
+  virtual std::size_t End() = 0;
+  /// Frames by number, leaf first. Numbers mean the same from burst to burst, as long as
+  /// generation() is the same.
+  virtual void StackOf(std::uint32_t number, Stack& stack) const = 0;
+  [[nodiscard]] virtual std::uint64_t generation() const = 0;
+};
+
 /// One runtime in one process. Sampling thread only. Only looks: the sampling loop owns every stop.
 class Spy {
  public:
@@ -57,6 +76,10 @@ class Spy {
   /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in
   /// between, `stack` is then empty) once more with the thread stopped.
   virtual StackOutcome NameFrames(Stack& stack) = 0;
+  /// Right after ReadStack and NameFrames gave kStack and `stack` for this thread: begins a burst
+  /// of looks at it. Until its End other threads may be read, and have bursts, as well. Null: not
+  /// of this thread now, or not by this spy.
+  virtual QuickLooks* BeginBurst(InnerTid /*tid*/, const Stack& /*stack*/) { return nullptr; }
 
   /// Whether this spy reads snapshots of stopped threads, by ReadSnapshot, instead of the live
   /// process.

@@ -16,7 +16,7 @@ namespace agent {
 namespace {
 
 // A tick costs tens of microseconds: past this there is no time left between two.
-constexpr double kMaxRate = 10'000;
+constexpr double kMaxRate = 1'000'000;
 
 std::optional<double> ParseReal(std::string_view text) {
   double value = 0;
@@ -45,7 +45,7 @@ Result<void> ApplySampleRate(Settings& settings, const std::string& text) {
     return {};
   }
   if (!rate || *rate < 0.01 || *rate > kMaxRate) {
-    return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 10000");
+    return Fail(Errc::kInvalid, "must be a number of samples a second from 0.01 to 1000000");
   }
   settings.sample_rate = rate;
   return {};

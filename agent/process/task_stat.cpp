@@ -90,4 +90,14 @@ Result<SchedStat> ParseSchedStat(std::string_view text) {
   return stat;
 }
 
+Result<std::uint64_t> ParseVoluntarySwitches(std::string_view status) {
+  constexpr std::string_view kField = "\nvoluntary_ctxt_switches:\t";
+  const std::size_t at = status.find(kField);
+  if (at == std::string_view::npos) return Fail(Errc::kMalformed, "status without switches");
+  NumberReader numbers(status.substr(at + kField.size()));
+  const std::uint64_t switches = numbers.Next();
+  if (!numbers.ok()) return Fail(Errc::kMalformed, "status without switches");
+  return switches;
+}
+
 }  // namespace agent

@@ -46,6 +46,8 @@ struct SchedStat {
 };
 
 [[nodiscard]] Result<SchedStat> ParseSchedStat(std::string_view text);
+/// How often a thread has gone to sleep, from the text of /proc/PID/task/TID/status.
+[[nodiscard]] Result<std::uint64_t> ParseVoluntarySwitches(std::string_view status);
 /// Reads "schedstat" in a task's folder below /proc. kGone when the task was reaped.
 [[nodiscard]] Result<SchedStat> ReadSchedStat(const std::string& folder);
 

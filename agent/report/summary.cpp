@@ -18,6 +18,8 @@
 namespace agent {
 namespace {
 
+constexpr double kMuchLess = 0.9;  // than the rate that was asked for
+
 double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
 
 std::string SampledLine(const Profile& profile, const RunFacts& facts, const SampleValue& total) {
@@ -28,6 +30,12 @@ std::string SampledLine(const Profile& profile, const RunFacts& facts, const Sam
   }
   if (facts.kernel_cpu) {
     text += fmt::format(" (the kernel counted {:.2f} s)", Seconds(facts.kernel_cpu->count()));
+  }
+  const double asked =
+      profile.period().count() > 0 ? 1e9 / static_cast<double>(profile.period().count()) : 0;
+  if (facts.achieved_rate > 0 && facts.achieved_rate < kMuchLess * asked) {
+    text +=
+        fmt::format(", {:.0f} samples a second were reached of {:.0f}", facts.achieved_rate, asked);
   }
   const LossCounters& losses = profile.losses();
   const std::pair<std::uint64_t, std::string_view> counts[] = {

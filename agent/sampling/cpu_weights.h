@@ -2,6 +2,7 @@
 // How much CPU time each sample of a thread stands for.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -10,17 +11,32 @@
 namespace agent {
 
 /// A thread's samples and the growth of its CPU time (schedstat). The kernel's figure moves at
-/// scheduler ticks only while the thread runs, so growth is shared equally by all samples since the
-/// growth before; growth that finds no sample (of a thread that sleeps at every tick) goes to the
-/// next one.
+/// scheduler ticks only while the thread runs, so growth is shared by all samples since the growth
+/// before, equally or by the time that each stands for; growth that finds no sample (of a thread
+/// that sleeps at every tick) goes to the next one.
 class CpuWeights {
  public:
   struct Sample {
     StackId stack{};
     WallTime at;
+    Nanoseconds time{1};  ///< Since the sample before; the same for all: they share equally.
   };
 
-  void AddSample(Sample sample) { waiting_.push_back(sample); }
+  void AddSample(Sample sample) {
+    waiting_.push_back(sample);
+    whole_ += sample.time;
+  }
+
+  /// The thread has waited for a CPU since the growth before, as long as this, and then got one:
+  /// what it was seen in meanwhile, which are the samples first added, has used nothing.
+  void Waited(Nanoseconds time) {
+    for (Sample& sample : waiting_) {
+      const Nanoseconds part = std::min(time, sample.time - Nanoseconds(1));
+      sample.time -= part;
+      whole_ -= part;
+      time -= part;
+    }
+  }
 
   /// Gives out `growth`, which includes nothing given before: calls `give(sample, nanoseconds)` for
   /// each sample that waits.
@@ -28,14 +44,21 @@ class CpuWeights {
   void Grow(Nanoseconds growth, Give give) {
     unclaimed_ += growth;
     if (waiting_.empty() || unclaimed_ == Nanoseconds(0)) return;
-    const auto count = static_cast<std::int64_t>(waiting_.size());
-    Nanoseconds share = unclaimed_ / count;
-    Nanoseconds rest = unclaimed_ % count;
+    // The first one has what is left by rounding.
+    const double factor =
+        static_cast<double>(unclaimed_.count()) / static_cast<double>(whole_.count());
+    const auto share_of = [&](const Sample& sample) {
+      return Nanoseconds(
+          static_cast<std::int64_t>(factor * static_cast<double>(sample.time.count())));
+    };
+    Nanoseconds rest = unclaimed_;
+    for (const Sample& sample : waiting_) rest -= share_of(sample);
     for (const Sample& sample : waiting_) {
-      give(sample, share + rest);
+      give(sample, share_of(sample) + rest);
       rest = Nanoseconds(0);
     }
     unclaimed_ = Nanoseconds(0);
+    whole_ = Nanoseconds(0);
     waiting_.clear();
   }
 
@@ -44,6 +67,7 @@ class CpuWeights {
 
  private:
   std::vector<Sample> waiting_;
+  Nanoseconds whole_{0};  // of their times
   Nanoseconds unclaimed_{0};
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "agent/base/log.h"
 #include "agent/process/blocked_call.h"
@@ -17,11 +18,15 @@ namespace {
 // such thread ran.
 constexpr std::chrono::seconds kCoolDown{1};
 // The process's clock is read so seldom that it takes a half percent of the time at most.
+constexpr Nanoseconds kShortestClockPause = std::chrono::milliseconds(2);
+// How long the word of stat is good for a thread that has had its CPU since.
+constexpr std::chrono::milliseconds kStatKept{4};
 constexpr std::size_t kManyThreads = 64;
 constexpr int kClockPause = 200;
 constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr int kMostLooks = 3;
+constexpr int kMostTorn = 4;  // ticks of bursts
 constexpr int kMostMisses = 20;
 constexpr std::size_t kEntryFrames = 2;  // do_syscall_64, entry_SYSCALL_64_after_hwframe
 // An interpreter needs some 10 ms from exec to its first frame.
@@ -46,12 +51,14 @@ ProcessSampler::Thread::Thread(Pid pid, Tid thread_id, InnerTid inner)
       inner_tid(inner),
       stat(TaskPath(pid, thread_id, "stat")),
       schedstat(TaskPath(pid, thread_id, "schedstat")),
-      syscall(TaskPath(pid, thread_id, "syscall")) {}
+      syscall(TaskPath(pid, thread_id, "syscall")),
+      status(TaskPath(pid, thread_id, "status")) {}
 
 void ProcessSampler::Thread::CloseFiles() {
   stat.Close();
   schedstat.Close();
   syscall.Close();
+  status.Close();
 }
 
 ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
@@ -95,10 +102,12 @@ Nanoseconds ProcessSampler::HotTime() const {
 }
 
 bool ProcessSampler::Tick(MonotonicTime now, WallTime wall) {
+  EndBursts();
   const bool look_for_cold = now >= next_clock_;
   if (look_for_cold) {
     // Read before the threads: what they use meanwhile must not look like time of cold ones.
     if (!ReadClock()) return false;
+    next_clock_ = now + kShortestClockPause;
     // The kernel adds up all threads for it.
     if (threads_.size() > kManyThreads) {
       next_clock_ = now + std::min((SystemClock().Now() - now) * kClockPause, kLongestClockPause);
@@ -160,22 +169,31 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   const bool first = !thread.looked_at;
   // A thread that was off its CPU and whose figures have not moved has not run: its stack is the
   // old one.
-  if (!first && !thread.was_running && *sched == thread.last) return Look::kIdle;
-  const Result<std::string_view> stat_text = thread.stat.Read(buffer);
-  if (!stat_text) return Look::kGone;
-  const Result<TaskStat> stat = ParseTaskStat(*stat_text);
-  if (!stat || stat->HasEnded()) return Look::kGone;
+  if (!first && !thread.was_running && *sched == thread.last) {
+    thread.sampled = now;
+    return Look::kIdle;
+  }
+  // One that ran, and whose figures have not moved, has had its CPU all the while.
+  const bool runs_on = !first && *sched == thread.last && spy_ && !is_fallback_ &&
+                       now - thread.stat_read < kStatKept;
+  bool has_burst_run = runs_on;
+  if (!runs_on) {
+    const Result<std::string_view> stat_text = thread.stat.Read(buffer);
+    if (!stat_text) return Look::kGone;
+    const Result<TaskStat> stat = ParseTaskStat(*stat_text);
+    if (!stat || stat->HasEnded()) return Look::kGone;
+    // It may have waited for a CPU, but not slept.
+    has_burst_run = stat->state == 'R' && !thread.burst.empty() &&
+                    (sched->slices == thread.last.slices || !HasSlept(thread));
+    TakeStat(thread, *stat, now);
+  }
   Nanoseconds growth = sched->run - thread.last.run;
   if (first && !context_.count_from_birth && now - born_ < kCoolDown) growth = Nanoseconds(0);
+  const Nanoseconds waited = sched->wait - thread.last.wait;
   thread.last = *sched;
   thread.looked_at = true;
-  thread.was_running = stat->state == 'R';
-  if (stat->comm != thread.comm) {
-    thread.comm = stat->comm;
-    thread.index_of = nullptr;
-    if (static_cast<pid_t>(thread.tid) == static_cast<pid_t>(pid_)) comm_ = stat->comm;
-  }
-  FollowImage(*stat, now);
+  SettleBurst(thread, has_burst_run, now, wall);
+  if (context_.bursts) thread.weights.Waited(waited);
   // Before this sample is taken: what was used before it belongs to those that were taken before.
   if (thread.unfinished > 0) {
     thread.unclaimed += growth;  // the samples under way have a share in it
@@ -183,11 +201,23 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
     Claim(thread, growth);
   }
   if (thread.was_running) {
-    TakeSample(thread, *stat, now, wall);
+    TakeSample(thread, now, wall);
   } else if (context_.wall) {
     TakeSleeper(thread, now, wall);
   }
   return thread.was_running || growth > Nanoseconds(0) ? Look::kActive : Look::kIdle;
+}
+
+void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTime now) {
+  thread.stat_read = now;
+  thread.was_running = stat.state == 'R';
+  thread.flags = stat.flags;
+  if (stat.comm != thread.comm) {
+    thread.comm = stat.comm;
+    thread.index_of = nullptr;
+    if (static_cast<pid_t>(thread.tid) == static_cast<pid_t>(pid_)) comm_ = stat.comm;
+  }
+  FollowImage(stat, now);
 }
 
 void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
@@ -213,8 +243,7 @@ ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
   return thread.index;
 }
 
-void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now,
-                                WallTime wall) {
+void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall) {
   if (!spy_ || is_fallback_) TryAttach(now);
   if (thread.is_asked) return;  // waits for a CPU: its stack is that of the sample under way
   stack_.clear();
@@ -222,7 +251,7 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
     AddSample(thread, now, wall);
     return;
   }
-  const bool may_stop = MayStop(stat, now);
+  const bool may_stop = MayStop(thread, now);
   if (spy_->NeedsStop()) {
     if (!spy_->PrepareStop(thread.inner_tid)) {
       if (Count(spy_->ReadStack(thread.inner_tid))) AddSample(thread, now, wall);
@@ -233,9 +262,17 @@ void ProcessSampler::TakeSample(Thread& thread, const TaskStat& stat, MonotonicT
     // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one.
     // Where a code object was freed before it was named, name it while the thread stands still.
     thread.name_stopped = outcome == StackOutcome::kUnreadable;
+    // At such a rate the next look comes at once, and will do; a thread that waits for a CPU in the
+    // middle of a call is no use to stop.
+    if (outcome == StackOutcome::kTorn && context_.bursts && ++thread.torn_looks < kMostTorn) {
+      thread.sampled -= thread.sample_time;
+      return;
+    }
+    thread.torn_looks = 0;
     const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
     if (is_exact || !may_stop) {
       if (Count(outcome)) AddSample(thread, now, wall);
+      if (context_.bursts && outcome == StackOutcome::kStack) BeginBurst(thread, now);
       return;
     }
   }
@@ -254,13 +291,13 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
   }
   if (stack_.front().function == context_.without_gil) {
     // Its share of the CPU time is left out as well.
-    thread.weights.AddSample({.stack = kLeftOut, .at = wall});
+    thread.weights.AddSample({.stack = kLeftOut, .at = wall, .time = thread.sample_time});
     LeaveOutWallTime(thread, since);
     return;
   }
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
-  thread.weights.AddSample({.stack = stack, .at = wall});
+  thread.weights.AddSample({.stack = stack, .at = wall, .time = thread.sample_time});
   if (context_.wall) {
     SetWallStack(thread, stack, since);
     thread.blip = false;  // what it slept in is not its wall stack any more
@@ -585,15 +622,14 @@ bool ProcessSampler::Count(StackOutcome outcome) {
       ++losses.unreadable;
       return false;
     case StackOutcome::kGone:
-      spy_.reset();  // the process ended, or runs another program now
-      is_fallback_ = false;
+      DropSpy();    // the process ended, or runs another program now
       return true;  // its last CPU time, without an address space, is its own all the same
   }
   return false;
 }
 
-bool ProcessSampler::MayStop(const TaskStat& stat, MonotonicTime now) const {
-  return context_.has_ptrace_capability || (stat.flags & kForkNoExec) == 0 ||
+bool ProcessSampler::MayStop(const Thread& thread, MonotonicTime now) const {
+  return context_.has_ptrace_capability || (thread.flags & kForkNoExec) == 0 ||
          now - born_ > kForkToExec;
 }
 
@@ -606,8 +642,7 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   ForgetSnapshots();
   labels_.reset();
   for (auto& [tid, thread] : threads_) thread.index_of = nullptr;
-  spy_.reset();
-  is_fallback_ = false;
+  DropSpy();
   process_ = std::make_unique<LiveProcess>(pid_);
   refused_for_good_ = false;
   next_attach_ = now;
@@ -689,6 +724,7 @@ void ProcessSampler::Note(const Refusal& refusal) {
 
 void ProcessSampler::FollowWindow(const Profile& old) {
   for (auto& [tid, thread] : threads_) {
+    thread.burst.ForgetIds();
     for (CpuWeights::Sample& sample : thread.weights.waiting()) {
       if (sample.stack == kLeftOut) continue;
       sample.stack = context_.window->InternStack(old.StackFrames(sample.stack));

@@ -25,6 +25,7 @@
 #include "agent/process/tracer.h"
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
+#include "agent/sampling/burst.h"
 #include "agent/sampling/cpu_weights.h"
 #include "agent/sampling/stack_copy.h"
 #include "spies/spy.h"
@@ -45,6 +46,8 @@ struct SamplingContext {
   bool always_stop = false;
   /// Time that threads spend asleep is profiled as well.
   bool wall = false;
+  /// The rate is higher than that of ticks: bursts of quick looks in between, where a spy has them.
+  bool bursts = false;
   /// For the kernel's frames of sleepers; nothing: they are not asked for, or not shown to us.
   std::optional<KernelStacks> kernel_stacks;
   /// Only then may a process between fork and exec be stopped: without it the kernel drops set-uid
@@ -82,6 +85,10 @@ class ProcessSampler final : private StopClient {
   void AddThread(Tid tid, InnerTid inner_tid);
   /// Samples the threads that run. False when the process has ended; then call End.
   bool Tick(MonotonicTime now, WallTime wall);
+  /// Whether the last tick began bursts.
+  [[nodiscard]] bool HasBursts() const { return !burst_threads_.empty(); }
+  /// One quick look at each of their threads. False when one of them asks for a tick now.
+  bool LookQuickly(MonotonicTime now);
   /// Turns the snapshots of threads that stopped into samples. The threads run on meanwhile.
   void TakeStopped(MonotonicTime now);
   [[nodiscard]] bool HasStopped() const { return !snapshots_.empty(); }
@@ -107,10 +114,16 @@ class ProcessSampler final : private StopClient {
     ProcFile stat;
     ProcFile schedstat;
     ProcFile syscall;
+    ProcFile status;
     SchedStat last;
     std::string comm;
     MonotonicTime last_active;
     CpuWeights weights;
+    Burst burst;
+    Nanoseconds sample_time{1};  // what the next sample stands for (CpuWeights)
+    MonotonicTime sampled;       // of bursts: the last sample, or the last look that found no need
+    std::optional<std::uint64_t>
+        sleeps;  // of bursts: how often it had gone to sleep, when last read
     ThreadIndex index{};
     const Profile* index_of = nullptr;  // the window that `index` belongs to
     // Of samples that need a stop:
@@ -123,6 +136,9 @@ class ProcessSampler final : private StopClient {
     Stack kernel_frames;                // and where in the kernel
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
+    int torn_looks = 0;  // of bursts: one behind another
+    MonotonicTime stat_read;
+    std::uint64_t flags = 0;  // TaskStat::flags
     bool looked_at = false;
     bool was_running = true;  // not proven to be off CPU at the last look
     bool hot = false;
@@ -146,11 +162,17 @@ class ProcessSampler final : private StopClient {
   enum class Look { kIdle, kActive, kGone };
 
   Look LookAt(Thread& thread, MonotonicTime now, WallTime wall);
+  void TakeStat(Thread& thread, const TaskStat& stat, MonotonicTime now);
   void LookAtHotThreads(MonotonicTime now, WallTime wall);
   void LookAtColdThreads(MonotonicTime now, WallTime wall);
   void Heat(Thread& thread);
+  void EndBursts();
+  void SettleBurst(Thread& thread, bool ran_on, MonotonicTime now, WallTime wall);
+  static bool HasSlept(Thread& thread);
+  void BeginBurst(Thread& thread, MonotonicTime now);
+  void DropSpy();
   void Claim(Thread& thread, Nanoseconds growth);
-  void TakeSample(Thread& thread, const TaskStat& stat, MonotonicTime now, WallTime wall);
+  void TakeSample(Thread& thread, MonotonicTime now, WallTime wall);
   void AddSample(Thread& thread, MonotonicTime since, WallTime wall);
   void TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall);
   void AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames, MonotonicTime now);
@@ -169,7 +191,7 @@ class ProcessSampler final : private StopClient {
   void ForgetSnapshots();
   StackOutcome NameAfter(StackOutcome read);
   bool Count(StackOutcome outcome);
-  bool MayStop(const TaskStat& stat, MonotonicTime now) const;
+  bool MayStop(const Thread& thread, MonotonicTime now) const;
   void FollowImage(const TaskStat& stat, MonotonicTime now);
   void TryAttach(MonotonicTime now);
   void Note(const Refusal& refusal);
@@ -188,6 +210,7 @@ class ProcessSampler final : private StopClient {
   // Those that are looked at in each tick. What a tick costs grows with them, not with the threads
   // that there are.
   std::vector<Thread*> hot_threads_;
+  std::vector<Thread*> burst_threads_;  // with a burst under way
 
   clockid_t clock_id_ = 0;
   Nanoseconds clock_{0};      // the process's CPU time at the last look

@@ -71,6 +71,7 @@ class ProcessTree {
   bool started_ = false;
   pid_t newest_ = 0;
   std::vector<Missing> missing_;  // ids that the kernel has given out but not shown yet
+  MonotonicTime last_look_;       // at the newest id
   MonotonicTime last_full_look_;
   MonotonicTime last_choice_;
   bool born_since_full_look_ = false;

@@ -46,7 +46,7 @@ struct SamplerReport {
   std::optional<Nanoseconds>
       first_sample;              ///< After the program was let go; nothing: there was none.
   MonotonicTime finish_ordered;  ///< When the program had ended, or the run was told to.
-  double achieved_rate = 0;      ///< Ticks a second; 0: the run was too short to tell.
+  double achieved_rate = 0;      ///< Ticks and quick looks a second; 0: the run was too short.
   /// CPU time of all processes that were sampled, as the kernel counted it: that of `exec` from the
   /// program's birth.
   Nanoseconds kernel_cpu{0};
@@ -75,6 +75,7 @@ class Sampler {
   void AwaitPending(MonotonicTime deadline);
   bool TakeOrder();
   void Tick();
+  void LookQuickly();
   void TakeStopped();
   void AddNewTasks(MonotonicTime now);
   void CutWindow(bool last);
@@ -97,6 +98,7 @@ class Sampler {
   const Function* other_stacks_ = nullptr;  // the marker of folded stacks
   std::optional<MonotonicTime> first_sample_;
   MonotonicTime window_end_;
+  MonotonicTime rest_until_;  // of bursts: before the next tick
   MonotonicTime run_end_;
   MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
   Nanoseconds ended_cpu_{0};     // in profiles, of processes that have ended

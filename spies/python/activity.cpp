@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/python/activity.h"
 
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
 #include <span>
 
 namespace agent::python {
@@ -37,18 +40,53 @@ ActivityPlaces ActivityPlaces::Of(const Layout& layout, RemoteAddress runtime,
   places.collecting = At(interpreter, layout.gc.interpreter_collecting);
   places.callbacks = At(callbacks, layout.object_size);  // PyVarObject.ob_size
   places.gc_frame = At(interpreter, layout.gc.interpreter_frame);
+  places.SetWindow();
   return places;
 }
 
+void ActivityPlaces::SetWindow() {
+  RemoteAddress first;
+  RemoteAddress last;
+  for (const RemoteAddress place : {switches, locked, collecting, holder, gc_frame}) {
+    if (place.IsNull()) continue;
+    if (first.IsNull() || place < first) first = place;
+    last = std::max(last, place);
+  }
+  const std::uint64_t size = last.value() - first.value() + sizeof(std::uint64_t);
+  if (first.IsNull() || size > kMaxWindow) return;
+  window = first;
+  window_size = size;
+}
+
 void Activity::AddRanges(const ActivityPlaces& places, std::vector<ReadRange>& ranges) {
-  *this = {};
+  switches = 0;
+  collecting = 0;
+  holder = 0;
+  locked = 1;
+  gc_frame = 0;
+  if (places.window_size != 0) {
+    ranges.push_back({places.window, std::span(window).first(places.window_size)});
+    return;
+  }
   // In this order: a switch in between shows as another holder.
   Add(places.switches, switches, ranges);
   Add(places.collecting, collecting, ranges);
   Add(places.holder, holder, ranges);
   Add(places.locked, locked, ranges);
-  Add(places.callbacks, callbacks, ranges);
   Add(places.gc_frame, gc_frame, ranges);
+}
+
+void Activity::Take(const ActivityPlaces& places) {
+  if (places.window_size == 0) return;
+  const auto take = [&](RemoteAddress place, auto& value) {
+    if (place.IsNull()) return;
+    std::memcpy(&value, window.data() + (place.value() - places.window.value()), sizeof(value));
+  };
+  take(places.switches, switches);
+  take(places.collecting, collecting);
+  take(places.holder, holder);
+  take(places.locked, locked);
+  take(places.gc_frame, gc_frame);
 }
 
 }  // namespace agent::python

@@ -6,6 +6,8 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -23,6 +25,11 @@ struct ActivityPlaces {
   RemoteAddress holder;      ///< PyThreadState*
   RemoteAddress callbacks;   ///< Py_ssize_t: how many functions gc.callbacks has
   RemoteAddress gc_frame;    ///< _PyInterpreterFrame*: where the collection began
+  /// Memory that holds all of them but `callbacks`, where they are so near to each other (3.12 and
+  /// later): a range of a read costs more than a hundred bytes. 0: they are not.
+  RemoteAddress window;
+  std::size_t window_size = 0;
+  static constexpr std::size_t kMaxWindow = 256;
 
   /// `gil` and `callbacks`: what the interpreter has at Layout::Gil::interpreter_gil and at
   /// CallbacksPlace.
@@ -30,6 +37,9 @@ struct ActivityPlaces {
                            RemoteAddress gil, RemoteAddress callbacks);
   /// Pointer to the list gc.callbacks; null where there is none.
   static RemoteAddress CallbacksPlace(const Layout& layout, RemoteAddress interpreter);
+
+ private:
+  void SetWindow();
 };
 
 /// As it was in the moment of the read.
@@ -38,11 +48,13 @@ struct Activity {
   std::int32_t collecting = 0;
   std::uint64_t holder = 0;
   std::int32_t locked = 1;
-  std::uint64_t callbacks = 0;
   std::uint64_t gc_frame = 0;
+  std::array<std::byte, ActivityPlaces::kMaxWindow> window;
 
   /// Makes this a part of a read: appends what is known to `ranges`, which refer to this object.
   void AddRanges(const ActivityPlaces& places, std::vector<ReadRange>& ranges);
+  /// After the read.
+  void Take(const ActivityPlaces& places);
   [[nodiscard]] bool HoldsGil(RemoteAddress thread) const {
     return holder == thread.value() && locked == 1;
   }

@@ -86,14 +86,8 @@ std::uint32_t CodeCache::LineOf(Code& code, const RawFrame& frame) const {
   return place->second;
 }
 
-Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
-  stack.clear();
-  distinct_.clear();
-  for (const RawFrame& frame : frames) distinct_.push_back(frame.code);
-  std::ranges::sort(distinct_);
-  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
-  if (codes_.size() + distinct_.size() > kMaxCodes) codes_.clear();
-
+// Fills identities_ with those of distinct_, by one system call for most.
+Result<void> CodeCache::ReadIdentities() {
   identities_.resize(distinct_.size() * identity_size_);
   for (std::size_t first = 0; first < distinct_.size(); first += ProcessMemory::kMaxRanges) {
     const std::size_t count = std::min(distinct_.size() - first, ProcessMemory::kMaxRanges);
@@ -105,8 +99,41 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
     AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
   }
   for (std::size_t i = 0; i < distinct_.size(); ++i) {
+    BlankWhatChanges(std::span(identities_).subspan(i * identity_size_, identity_size_));
+  }
+  return {};
+}
+
+bool CodeCache::AreUnchanged(std::span<const RemoteAddress> codes) {
+  distinct_.assign(codes.begin(), codes.end());
+  if (!ReadIdentities()) return false;
+  for (std::size_t i = 0; i < distinct_.size(); ++i) {
     const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
-    BlankWhatChanges(identity);
+    const auto known = codes_.find(distinct_[i]);
+    if (known == codes_.end() || !std::ranges::equal(known->second.identity, identity))
+      return false;
+  }
+  return true;
+}
+
+std::optional<std::uint32_t> CodeCache::KnownLine(const RawFrame& frame) {
+  const auto known = codes_.find(frame.code);
+  if (known == codes_.end() || known->second.function == nullptr) return std::nullopt;
+  const std::uint32_t line = LineOf(known->second, frame);
+  if (line == 0) return std::nullopt;
+  return line;
+}
+
+Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
+  stack.clear();
+  distinct_.clear();
+  for (const RawFrame& frame : frames) distinct_.push_back(frame.code);
+  std::ranges::sort(distinct_);
+  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
+  if (codes_.size() + distinct_.size() > kMaxCodes) codes_.clear();
+  AGENT_CHECK_OK(ReadIdentities());
+  for (std::size_t i = 0; i < distinct_.size(); ++i) {
+    const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
     Code& code = codes_[distinct_[i]];
     if (code.function != nullptr && std::ranges::equal(code.identity, identity)) continue;
     if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {

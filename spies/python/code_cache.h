@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -28,6 +29,12 @@ class CodeCache {
   /// read anew each time, all in one call: an address that holds another code object by now is read
   /// again. kUnreadable when one of them is no code object.
   Result<void> Name(std::span<const RawFrame> frames, Stack& stack);
+  /// Reads the same fields again, of code objects that Name has seen: whether each of them is still
+  /// what it was.
+  bool AreUnchanged(std::span<const RemoteAddress> codes);
+  /// The line that a frame is at, of a code object that Name has seen: reads nothing. Nothing where
+  /// it cannot be told, as outside the code.
+  std::optional<std::uint32_t> KnownLine(const RawFrame& frame);
 
  private:
   // The bytes of a code object from ob_type to co_linetable, zero where they change while it runs;
@@ -41,6 +48,7 @@ class CodeCache {
   };
 
   void BlankWhatChanges(std::span<std::byte> identity) const;
+  Result<void> ReadIdentities();
   Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
   RemoteAddress BytecodeOf(const RawFrame& frame) const;
   std::uint32_t LineOf(Code& code, const RawFrame& frame) const;
@@ -53,7 +61,7 @@ class CodeCache {
   std::size_t identity_size_;
   std::unordered_map<RemoteAddress, Code> codes_;
   // Of the call under way.
-  std::vector<RemoteAddress> distinct_;
+  std::vector<RemoteAddress> distinct_;  // by address
   std::vector<std::byte> identities_;
   std::vector<ReadRange> ranges_;
 };

@@ -67,6 +67,7 @@ LinkedReader::Taken LinkedReader::TakeKnown(ThreadState& state, InnerTid tid) {
     taken = read();
   }
   if (!taken) return taken.error().code == Errc::kGone ? Taken::kGone : Taken::kMoved;
+  state.activity.Take(state.places);
   if (pthread != state.pthread.value() || id != static_cast<std::int32_t>(tid)) {
     return Taken::kMoved;
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "agent/base/log.h"
@@ -15,6 +16,7 @@
 #include "spies/python/linked_reader.h"
 #include "spies/python/member_check.h"
 #include "spies/python/mixed_stack.h"
+#include "spies/python/quick_reader.h"
 #include "spies/python/stack_reader.h"
 #include "spies/python/thread_states.h"
 #include "spies/python/version_text.h"
@@ -78,6 +80,7 @@ class PythonSpy final : public Spy {
             const Layout& layout, FunctionTable& functions, bool gil_only, const Function* gil_mark,
             KnownGils& gils, std::unique_ptr<NativeSide> native)
       : native_(std::move(native)),
+        memory_(memory),
         layout_(layout),
         gil_only_(gil_only),
         gil_mark_(gil_mark),
@@ -132,6 +135,20 @@ class PythonSpy final : public Spy {
     }
     stack.clear();
     return named.error().code == Errc::kGone ? StackOutcome::kGone : StackOutcome::kUnreadable;
+  }
+
+  QuickLooks* BeginBurst(InnerTid tid, const Stack& stack) override {
+    if (NeedsStop() || gil_only_ || reading_.gc_at) return nullptr;
+    const std::vector<ThreadState>* states = threads_.Known(tid);
+    if (states == nullptr || states->size() != 1) return nullptr;
+    const MonotonicTime now = SystemClock().Now();
+    if (quick_.size() > kManyQuickReaders) {
+      std::erase_if(
+          quick_, [&](const auto& entry) { return now - entry.second.begun() > kQuickReaderKept; });
+    }
+    QuickReader& reader = quick_.try_emplace(tid, memory_, layout_, codes_).first->second;
+    const bool begun = reader.Begin(states->front(), reading_.frames, reader_.root(), stack, now);
+    return begun ? &reader : nullptr;
   }
 
   [[nodiscard]] bool WantsSnapshots() const override { return native_ != nullptr; }
@@ -211,13 +228,18 @@ class PythonSpy final : public Spy {
     if (reading.gc_is_doubtful && std::any_of(place, stack.end(), IsFinalizer)) return std::nullopt;
     return at;
   }
+  // Whether gc.callbacks has functions, or that cannot be told.
+  bool HasCallbacks(const ActivityPlaces& places) {
+    if (places.callbacks.IsNull()) return false;
+    return memory_.ReadValue<std::uint64_t>(places.callbacks).value_or(1) != 0;
+  }
   void NoteCollector(const ThreadState& state) {
     gils_.See(state.places);
     watch_.See(state.places, state.activity);
     if (!state.gc_at) return;
     const bool is_told = layout_.gc.interpreter_frame != 0;
     reading_.gc_is_doubtful = !is_told && state.entries != 1;
-    if (reading_.gc_is_doubtful && state.activity.callbacks != 0) return;
+    if (reading_.gc_is_doubtful && HasCallbacks(state.places)) return;
     if (is_told || watch_.HolderCollects(state.places, state.activity))
       reading_.gc_at = state.gc_at;
   }
@@ -266,7 +288,12 @@ class PythonSpy final : public Spy {
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
 
+  // Of threads that have ended.
+  static constexpr std::size_t kManyQuickReaders = 64;
+  static constexpr std::chrono::seconds kQuickReaderKept{1};
+
   std::unique_ptr<NativeSide> native_;  // null: Python frames only
+  ProcessMemory& memory_;
   const Layout layout_;
   const bool gil_only_;
   const Function* const gil_mark_;  // null: not wanted
@@ -278,6 +305,7 @@ class PythonSpy final : public Spy {
   ThreadState* learn_from_ =
       nullptr;  // what ReadStack read last; until the next call of NameFrames
   CodeCache codes_;
+  std::unordered_map<InnerTid, QuickReader> quick_;
   const Function* gc_;
   CollectorWatch watch_;
   Reading reading_;  // of the last ReadStack

@@ -42,6 +42,7 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, std::vector<RawF
   for (int attempt = 0; attempt < kMaxAttempts && refusals < kMaxRefusals; ++attempt) {
     frames.resize(before);
     state.gc_at.reset();
+    if (refusals > 0) jitter_.Wait();
     switch (TakeSnapshot(state, tid)) {
       case Snapshot::kTaken:
         break;
@@ -63,6 +64,7 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, std::vector<RawF
         // A stack that has become much flatter: copy no more than is needed the next time.
         state.gc_at = result.gc_at;
         state.entries = result.entries;
+        root_ = RemoteAddress(chain_.back());
         if (copy_size_ > 2 * kPage && chain_.size() * 512 < copy_size_) SetRegions(state);
         return result.walk == Walk::kComplete ? ReadOutcome::kStack : ReadOutcome::kTruncated;
       case Walk::kTorn:
@@ -111,6 +113,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     state.cframe = RemoteAddress();
     return Snapshot::kRetry;
   }
+  state.activity.Take(state.places);
   const auto native_id = static_cast<std::int64_t>(
       Load(thread_bytes_.data(), layout_.thread.native_thread_id - thread_read_start_));
   if (native_id != static_cast<std::int64_t>(tid)) return Snapshot::kMoved;

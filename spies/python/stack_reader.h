@@ -21,6 +21,7 @@
 
 #include "agent/base/types.h"
 #include "agent/process/memory.h"
+#include "spies/python/jitter.h"
 #include "spies/python/layout.h"
 #include "spies/python/thread_states.h"
 
@@ -53,6 +54,8 @@ class StackReader {
   /// Appends the frames of `state`, leaf first. On anything but kStack and kTruncated `frames` is
   /// as before.
   ReadOutcome Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames);
+  /// Where the last stack that Read gave (kStack, not empty) began: the frame without a caller.
+  [[nodiscard]] RemoteAddress root() const { return root_; }
 
  private:
   enum class Walk { kComplete, kTruncated, kTorn, kLeftRegions };
@@ -75,9 +78,11 @@ class StackReader {
   const Layout& layout_;
   std::uint32_t thread_read_start_;  // the part of PyThreadState that is read
   std::uint32_t thread_read_size_;
+  Jitter jitter_;
 
   // Of the attempt under way; members so that the memory is reused.
   RemoteAddress current_;
+  RemoteAddress root_;
   std::vector<ReadRange> ranges_;
   std::vector<std::byte> copies_;  // both, one behind the other
   std::size_t copy_size_ = 0;

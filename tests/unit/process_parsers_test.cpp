@@ -51,6 +51,15 @@ TEST_CASE("broken stat and schedstat are errors") {
   CHECK(sched->slices == 3);
 }
 
+TEST_CASE("how often a thread went to sleep is read from its status") {
+  const auto sleeps = ParseVoluntarySwitches(
+      "Name:\tx\nvoluntary_ctxt_switches:\t17\nnonvoluntary_ctxt_switches:\t4\n");
+  REQUIRE(sleeps);
+  CHECK(*sleeps == 17);
+  CHECK_FALSE(ParseVoluntarySwitches("Name:\tx\nnonvoluntary_ctxt_switches:\t4\n"));
+  CHECK_FALSE(ParseVoluntarySwitches("Name:\tx\nvoluntary_ctxt_switches:\t"));
+}
+
 TEST_CASE("a task's place is read with its id in the innermost namespace") {
   const auto place = ParseTaskPlace(
       "Name:\tx\nUmask:\t0022\nState:\tR\nTgid:\t500\nNgid:\t0\nPid:\t501\nPPid:\t400\n"

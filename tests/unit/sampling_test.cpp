@@ -62,6 +62,32 @@ TEST_CASE("growth is shared by the samples since the growth before, to the last 
   CHECK(Grow(weights, 5) == std::vector<Given>{{9, 5}});
 }
 
+TEST_CASE("growth is shared by the time that each sample stands for") {
+  CpuWeights weights;
+  weights.AddSample({.stack = StackId{1}, .at = {}, .time = Nanoseconds(3000)});
+  weights.AddSample({.stack = StackId{2}, .at = {}, .time = Nanoseconds(1000)});
+  CHECK(Grow(weights, 400) == std::vector<Given>{{1, 300}, {2, 100}});
+  weights.AddSample({.stack = StackId{1}, .at = {}, .time = Nanoseconds(1)});
+  CHECK(Grow(weights, 4'000'000'001) == std::vector<Given>{{1, 4'000'000'001}});
+}
+
+TEST_CASE("what a thread was seen in while it waited for a CPU has no share") {
+  CpuWeights weights;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    weights.AddSample({.stack = StackId{i}, .at = {}, .time = Nanoseconds(1'000'001)});
+  }
+  weights.Waited(Nanoseconds(1'500'000));
+  const std::vector<Given> given = Grow(weights, 1'500'000);
+  REQUIRE(given.size() == 3);
+  CHECK(given[0].nanoseconds <= 2);
+  CHECK((given[1].nanoseconds + 500) / 1000 == 500);
+  CHECK((given[2].nanoseconds + 500) / 1000 == 1000);
+  // Longer than all that was seen: it had one of them all the same.
+  weights.AddSample({.stack = StackId{7}, .at = {}, .time = Nanoseconds(1000)});
+  weights.Waited(Nanoseconds(1'000'000));
+  CHECK(Grow(weights, 5) == std::vector<Given>{{7, 5}});
+}
+
 TEST_CASE("growth without a sample goes to the next one") {
   CpuWeights weights;
   CHECK(Grow(weights, 7).empty());
