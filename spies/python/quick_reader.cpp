@@ -167,8 +167,8 @@ std::optional<std::uint32_t> QuickReader::Look() {
 const std::byte* QuickReader::FindFrame(RemoteAddress frame) const {
   std::size_t offset = thread_size_;
   for (const Region& region : regions_) {
-    if (frame >= region.start && frame.Plus(layout_.frame.size) <= region.start.Plus(region.size)) {
-      return bytes_.data() + offset + (frame.value() - region.start.value());
+    if (const auto within = region.OffsetOf(frame, layout_.frame.size)) {
+      return bytes_.data() + offset + *within;
     }
     offset += region.size;
   }

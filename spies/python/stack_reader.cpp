@@ -135,8 +135,8 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
 const std::byte* StackReader::FindFrame(const ThreadState& state, RemoteAddress frame) const {
   std::size_t offset = 0;
   for (const Region& region : state.regions) {
-    if (frame >= region.start && frame.Plus(layout_.frame.size) <= region.start.Plus(region.size)) {
-      return copies_.data() + offset + (frame.value() - region.start.value());
+    if (const auto within = region.OffsetOf(frame, layout_.frame.size)) {
+      return copies_.data() + offset + *within;
     }
     offset += region.size;
   }

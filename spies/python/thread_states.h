@@ -22,6 +22,14 @@ namespace agent::python {
 struct Region {
   RemoteAddress start;
   std::uint32_t size = 0;
+
+  /// Where `bytes` at `address` begin in it; nothing where not all of them lie in it.
+  [[nodiscard]] std::optional<std::uint64_t> OffsetOf(RemoteAddress address,
+                                                      std::uint64_t bytes) const {
+    const std::uint64_t offset = address.value() - start.value();  // large below the start
+    if (size < bytes || offset > size - bytes) return std::nullopt;
+    return offset;
+  }
 };
 
 /// A frame on the heap that may be part of the next stack.

@@ -140,6 +140,16 @@ TEST_CASE_METHOD(Fixture, "addresses that lead nowhere cost a bounded number of 
   CHECK(memory.reads < 100);
 }
 
+TEST_CASE("what wraps round the end of memory does not lie in a region") {
+  const python::Region region{RemoteAddress(0x1000), 64};
+  CHECK(region.OffsetOf(RemoteAddress(0x1000), 64) == 0);
+  CHECK(region.OffsetOf(RemoteAddress(0x1030), 16) == 0x30);
+  for (const std::uint64_t address : {0x1031ul, 0x1040ul, 0xff8ul, ~0x7ul, 0ul}) {
+    CHECK_FALSE(region.OffsetOf(RemoteAddress(address), 16));
+  }
+  CHECK_FALSE(region.OffsetOf(RemoteAddress(0x1000), 65));
+}
+
 TEST_CASE_METHOD(Fixture, "what earlier calls left above another frame is no stack") {
   REQUIRE(Read() == ReadOutcome::kStack);
   memory.between = [&](int range) {
