@@ -244,6 +244,20 @@ void Sampler::AddNewTasks(MonotonicTime now) {
   }
 }
 
+// False when none of the process's threads is alive.
+bool Sampler::FindThreads(ProcessSampler& process) {
+  const auto pid = static_cast<pid_t>(process.pid());
+  bool found = false;
+  for (const ProcessTree::Task& task : ProcessTree::Threads(process.pid())) {
+    const auto tid = static_cast<pid_t>(task.tid);
+    const Result<TaskStat> stat = ReadTaskStat(fmt::format("/proc/{}/task/{}", pid, tid));
+    if (!stat || stat->HasEnded()) continue;
+    process.AddThread(task.tid, task.inner_tid);
+    found = true;
+  }
+  return found;
+}
+
 void Sampler::Tick() {
   const MonotonicTime now = clock_.Now();
   const WallTime wall = clock_.WallNow();
@@ -254,11 +268,9 @@ void Sampler::Tick() {
       ++place;
       continue;
     }
-    // An exec by another than the first thread ends all that we know of.
-    if (IsAlive(process.pid())) {
-      for (const ProcessTree::Task& task : ProcessTree::Threads(process.pid())) {
-        process.AddThread(task.tid, task.inner_tid);
-      }
+    // An exec by another than the first thread ends all that we know of; and the first thread may
+    // end before the others, when these have only just been born.
+    if (FindThreads(process)) {
       ++place;
       continue;
     }

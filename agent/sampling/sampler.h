@@ -78,6 +78,7 @@ class Sampler {
   void LookQuickly();
   void TakeStopped();
   void AddNewTasks(MonotonicTime now);
+  static bool FindThreads(ProcessSampler& process);
   void CutWindow(bool last);
   void BoundWindow();
   void NameAhead();

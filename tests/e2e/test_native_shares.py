@@ -116,6 +116,13 @@ class NativeShares(unittest.TestCase):
         through = sum(cpu for names, cpu in handled if "(anonymous namespace)::Work(char const*, char const*)" in names)
         self.assertGreater(through / sum(cpu for _, cpu in handled), 0.98)
 
+    def test_a_main_thread_that_ends_before_the_others(self):
+        steps = BUILD / "tests" / "programs" / "steps"
+        command = [str(BUILD / "bin" / "native_truth"), "1", str(steps / "plugin1.so"), str(steps / "plugin2.so")]
+        for _ in range(5):  # it ends when the others have only just been born
+            run = Run(command, ["--sample-rate", "2000"])
+            self.assertGreater(run.profile.total("samples"), 100)
+
     def test_threads_that_yield(self):
         """Where a thread waits for a processor that it gave up itself costs nothing."""
         self.run_truth([str(BUILD / "bin" / "yields"), str(SECONDS)])
