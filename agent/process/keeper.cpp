@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/keeper.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +62,7 @@ void Keeper::Run() {
     TakeOutput();
     TakeReports();
     Reap();
+    FollowGroup();
     StopAsTarget();
   }
   End();
@@ -104,13 +107,33 @@ void Keeper::TakeSignal(const siginfo_t& info) {
 }
 
 bool Keeper::IsForTarget(const siginfo_t& info) const {
-  if (info.si_signo == SIGCHLD || WasSentToGroup(info)) return false;
+  if (info.si_signo == SIGCHLD) return false;
+  if (WasSentToGroup(info)) return !IsTargetInOurGroup();
   if (info.si_code != SI_USER) return true;
   const Pid sender{info.si_pid};
   if (sender == program_.launcher) return false;  // it wakes us, see Launcher::WakeKeeper
   // kill(0, ...) of the program has reached the program already. PID 1 it may well mean.
-  return sender != program_.target || ::getpid() == 1 ||
-         ::getpgid(static_cast<pid_t>(program_.target)) != ::getpgrp();
+  return sender != program_.target || ::getpid() == 1 || !IsTargetInOurGroup();
+}
+
+bool Keeper::IsTargetInOurGroup() const {
+  return ::getpgid(static_cast<pid_t>(program_.target)) == ::getpgrp();
+}
+
+// A program that makes a group of its own (timeout does) is then no part of the terminal's
+// foreground any more. Without us it would have been the leader of the group that it was started
+// in, and so have stayed there.
+void Keeper::FollowGroup() {
+  if (display_ || ::getpgrp() != ::getpid() || IsTargetInOurGroup()) return;
+  const pid_t group = ::getpgid(static_cast<pid_t>(program_.target));
+  const UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
+  if (group <= 0 || !terminal.valid() || ::tcgetpgrp(terminal.get()) != ::getpgrp() ||
+      ::tcsetpgrp(terminal.get(), group) != 0) {
+    return;
+  }
+  // Who has read from it meanwhile was stopped.
+  ::kill(-group, SIGCONT);
+  if (stopped_by_ == SIGTTIN || stopped_by_ == SIGTTOU) stopped_by_.reset();
 }
 
 void Keeper::Order(const LauncherOrder& order) {

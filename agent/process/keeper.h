@@ -51,6 +51,8 @@ class Keeper {
   void TakeReport(const LauncherReport& report);
   void Reap();
   void StopAsTarget();
+  [[nodiscard]] bool IsTargetInOurGroup() const;
+  void FollowGroup();
   [[nodiscard]] bool IsForTarget(const siginfo_t& info) const;
   [[noreturn]] void End();
   void ReapLauncher();

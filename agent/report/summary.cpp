@@ -19,6 +19,7 @@ namespace agent {
 namespace {
 
 constexpr double kMuchLess = 0.9;  // than the rate that was asked for
+constexpr double kFewTicks = 50;   // too few to tell
 
 double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
 
@@ -33,11 +34,12 @@ std::string SampledLine(const Profile& profile, const RunFacts& facts, const Sam
   }
   const double asked =
       profile.period().count() > 0 ? 1e9 / static_cast<double>(profile.period().count()) : 0;
-  if (facts.achieved_rate > 0 && facts.achieved_rate < kMuchLess * asked) {
-    text +=
-        fmt::format(", {:.0f} samples a second were reached of {:.0f}", facts.achieved_rate, asked);
-  }
   const LossCounters& losses = profile.losses();
+  if (losses.late_ticks > 0 && asked * Seconds(profile.duration().count()) > kFewTicks &&
+      facts.achieved_rate > 0 && facts.achieved_rate < kMuchLess * asked) {
+    text +=
+        fmt::format(", {:.0f} looks a second were reached of {:.0f}", facts.achieved_rate, asked);
+  }
   const std::pair<std::uint64_t, std::string_view> counts[] = {
       {losses.LostSamples(), "sample# lost"},
       {losses.late_ticks, "tick# left out"},

@@ -15,6 +15,10 @@ constexpr Nanoseconds kLongestSample = std::chrono::milliseconds(1);
 
 }  // namespace
 
+bool ProcessSampler::HasRunning() const {
+  return std::ranges::any_of(hot_threads_, &Thread::was_running);
+}
+
 bool ProcessSampler::LookQuickly(MonotonicTime now) {
   bool all = true;
   for (Thread* thread : burst_threads_) all &= thread->burst.Look(now);

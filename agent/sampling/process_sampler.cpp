@@ -183,8 +183,7 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
     const Result<TaskStat> stat = ParseTaskStat(*stat_text);
     if (!stat || stat->HasEnded()) return Look::kGone;
     // It may have waited for a CPU, but not slept.
-    has_burst_run = stat->state == 'R' && !thread.burst.empty() &&
-                    (sched->slices == thread.last.slices || !HasSlept(thread));
+    has_burst_run = stat->state == 'R' && !thread.burst.empty() && !HasSlept(thread);
     TakeStat(thread, *stat, now);
   }
   Nanoseconds growth = sched->run - thread.last.run;
@@ -308,6 +307,7 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
 // A thread that has run since the last look, and sleeps now. It is read without a stop.
 void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall) {
   thread.was_running = true;  // so that it is looked at again, until this has succeeded
+  thread.stat_read = {};
   if (thread.is_asked) return;
   AddWallTime(thread, now);
   if (!spy_ || is_fallback_) TryAttach(now);

@@ -87,6 +87,8 @@ class ProcessSampler final : private StopClient {
   bool Tick(MonotonicTime now, WallTime wall);
   /// Whether the last tick began bursts.
   [[nodiscard]] bool HasBursts() const { return !burst_threads_.empty(); }
+  /// Whether the last tick found a thread that runs.
+  [[nodiscard]] bool HasRunning() const;
   /// One quick look at each of their threads. False when one of them asks for a tick now.
   bool LookQuickly(MonotonicTime now);
   /// Turns the snapshots of threads that stopped into samples. The threads run on meanwhile.

@@ -154,7 +154,8 @@ SamplerReport Sampler::Run() {
     if (!first_sample_ && start_.page->samples_taken.load(std::memory_order_relaxed) > 0) {
       first_sample_ = clock_.Now();
     }
-    context_.window->losses().late_ticks += ticks_.Advance(clock_.Now());
+    const std::uint64_t left_out = ticks_.Advance(clock_.Now());
+    if (!std::exchange(has_rested_, false)) context_.window->losses().late_ticks += left_out;
     if (options_.period < kShortestTickPeriod) LookQuickly();
     BoundWindow();
     if (clock_.Now() >= window_end_ || options_.cut_window->exchange(false)) CutWindow(false);
@@ -287,27 +288,34 @@ void Sampler::Tick() {
 // is longer than a period.
 void Sampler::LookQuickly() {
   const MonotonicTime begin = clock_.Now();
+  const auto any = [&](bool (ProcessSampler::*has)() const) {
+    return std::ranges::any_of(processes_,
+                               [&](const auto& entry) { return (entry.second.get()->*has)(); });
+  };
+  if (!any(&ProcessSampler::HasBursts)) {
+    // Where nothing runs either, no sooner than this.
+    has_rested_ = !any(&ProcessSampler::HasRunning);
+    if (has_rested_) rest_until_ = begin + kShortestTickPeriod;
+    return;
+  }
   const MonotonicTime end = std::min(begin + kLongestBursts, run_end_);
-  bool looked = false;
   while (true) {
     const MonotonicTime now = clock_.Now();
     if (now >= end) return;
+    // Threads beside them that are read while they stand still.
+    if (tracer_.HasPending()) {
+      tracer_.Collect();
+      TakeStopped();
+    }
     if (now < ticks_.next()) continue;
     bool all = true;
-    bool any = false;
     for (auto& [pid, process] : processes_) {
-      if (!process->HasBursts()) continue;
-      any = true;
-      all &= process->LookQuickly(now);
+      if (process->HasBursts()) all &= process->LookQuickly(now);
     }
-    if (!any) break;
-    looked = true;
     if (!all) return;
     ++done_ticks_;
     context_.window->losses().late_ticks += ticks_.Advance(now);
   }
-  // Nothing runs that could be looked at quickly: no sooner than this.
-  if (!looked) rest_until_ = begin + kShortestTickPeriod;
 }
 
 void Sampler::TakeStopped() {

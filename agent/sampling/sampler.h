@@ -99,7 +99,8 @@ class Sampler {
   const Function* other_stacks_ = nullptr;  // the marker of folded stacks
   std::optional<MonotonicTime> first_sample_;
   MonotonicTime window_end_;
-  MonotonicTime rest_until_;  // of bursts: before the next tick
+  MonotonicTime rest_until_;  // of bursts: no tick before it
+  bool has_rested_ = false;   // the ticks until then were left out because nothing runs
   MonotonicTime run_end_;
   MonotonicTime name_ahead_at_;  // next; each time twice as late after the run's begin
   Nanoseconds ended_cpu_{0};     // in profiles, of processes that have ended

@@ -129,7 +129,9 @@ class PythonSpy final : public Spy {
       if (const auto at = CollectorAt(reading_, stack)) {
         stack.insert(stack.begin() + *at, {.function = gc_});
       }
+      const Function* const leaf = stack.empty() ? nullptr : stack.front().function;
       LeaveOutMachinery(stack);
+      leaf_is_shown_ = leaf != nullptr && stack.front().function == leaf;
       MarkGil(reading_, stack);
       return StackOutcome::kStack;
     }
@@ -138,13 +140,16 @@ class PythonSpy final : public Spy {
   }
 
   QuickLooks* BeginBurst(InnerTid tid, const Stack& stack) override {
-    if (NeedsStop() || gil_only_ || reading_.gc_at) return nullptr;
+    if (NeedsStop() || gil_only_ || gil_mark_ != nullptr || reading_.gc_at || !leaf_is_shown_) {
+      return nullptr;
+    }
     const std::vector<ThreadState>* states = threads_.Known(tid);
     if (states == nullptr || states->size() != 1) return nullptr;
     const MonotonicTime now = SystemClock().Now();
     if (quick_.size() > kManyQuickReaders) {
-      std::erase_if(
-          quick_, [&](const auto& entry) { return now - entry.second.begun() > kQuickReaderKept; });
+      std::erase_if(quick_, [&](const auto& entry) {
+        return !entry.second.is_open() && now - entry.second.begun() > kQuickReaderKept;
+      });
     }
     QuickReader& reader = quick_.try_emplace(tid, memory_, layout_, codes_).first->second;
     const bool begun = reader.Begin(states->front(), reading_.frames, reader_.root(), stack, now);
@@ -308,7 +313,8 @@ class PythonSpy final : public Spy {
   std::unordered_map<InnerTid, QuickReader> quick_;
   const Function* gc_;
   CollectorWatch watch_;
-  Reading reading_;  // of the last ReadStack
+  Reading reading_;             // of the last ReadStack
+  bool leaf_is_shown_ = false;  // of the last NameFrames
   bool moved_ = false;
 };
 

@@ -53,9 +53,15 @@ std::uint64_t HashLook(std::uint64_t callers_hash, const RawFrame& leaf) {
 
 }  // namespace
 
+// Of all readers, one after another on one thread: numbers of one that is no more mean nothing.
+std::uint64_t QuickReader::NextGeneration() {
+  static std::uint64_t last = 0;
+  return ++last;
+}
+
 bool QuickReader::Begin(const ThreadState& state, std::span<const RawFrame> frames,
                         RemoteAddress root, const Stack& named, MonotonicTime now) {
-  if (frames.empty() || frames.size() != named.size()) return false;  // some are not shown
+  if (frames.empty() || named.empty()) return false;
   begun_ = now;
   native_id_ = state.native_id;
   root_ = root;
@@ -81,11 +87,14 @@ bool QuickReader::Begin(const ThreadState& state, std::span<const RawFrame> fram
     chain_frames_ += frames.size();
   }
   Chain& chain = chains_[place->second];
-  if (!AreSameCallers(chain.frames, frames)) {  // two with one hash
+  // Two with one hash; or other functions, at the addresses of those that were freed.
+  if (!AreSameCallers(chain.frames, frames) ||
+      !std::ranges::equal(chain.named, named, {}, &Frame::function, &Frame::function)) {
     Forget();
     return false;
   }
   for (const std::uint32_t code : chain.codes) known_codes_[code].confirmed = now;
+  is_open_ = true;
   return true;
 }
 
@@ -97,7 +106,7 @@ std::uint32_t QuickReader::AddCode(RemoteAddress address) {
 }
 
 void QuickReader::Forget() {
-  ++generation_;
+  generation_ = NextGeneration();
   known_codes_.clear();
   code_index_.clear();
   chains_.clear();
@@ -153,8 +162,11 @@ std::optional<std::uint32_t> QuickReader::Look() {
     const std::uint64_t before =
         thread.frame_is_in_cframe ? inner_before_ : Load(bytes_.data(), thread.frame - start);
     if (before != current_after_) continue;
-    if (!Walk(RemoteAddress(before))) continue;
-    if (checks && collecting_ != 0) return std::nullopt;
+    if (!Walk(RemoteAddress(before))) return std::nullopt;
+    if (checks && collecting_ != 0) {
+      looks_ = sure_looks_;
+      return std::nullopt;
+    }
     const auto number = Recognise();
     if (!number) return std::nullopt;
     ++looks_;
@@ -246,6 +258,7 @@ std::optional<std::uint32_t> QuickReader::AddLook(std::uint32_t chain, std::uint
 }
 
 std::size_t QuickReader::End() {
+  is_open_ = false;
   if (looks_ == 0) return 0;
   to_confirm_.clear();
   for (const Code& code : known_codes_) {

@@ -36,10 +36,10 @@ class QuickReader final : public QuickLooks {
  public:
   /// All outlive it.
   QuickReader(ProcessMemory& memory, const Layout& layout, CodeCache& codes)
-      : memory_(memory), layout_(layout), codes_(codes) {}
+      : memory_(memory), layout_(layout), codes_(codes), generation_(NextGeneration()) {}
 
   /// Begins a burst: `frames` are what StackReader has just read of `state`, down to `root`, and
-  /// `named` what CodeCache made of them, frame by frame. False when there is nothing to be had.
+  /// `named` what is shown of them, the leaf at least. False when there is nothing to be had.
   bool Begin(const ThreadState& state, std::span<const RawFrame> frames, RemoteAddress root,
              const Stack& named, MonotonicTime now);
   std::optional<std::uint32_t> Look() override;
@@ -47,6 +47,7 @@ class QuickReader final : public QuickLooks {
   void StackOf(std::uint32_t number, Stack& stack) const override;
   [[nodiscard]] std::uint64_t generation() const override { return generation_; }
   [[nodiscard]] MonotonicTime begun() const { return begun_; }
+  [[nodiscard]] bool is_open() const { return is_open_; }
 
  private:
   // A code object that was seen to be what CodeCache knows.
@@ -67,6 +68,7 @@ class QuickReader final : public QuickLooks {
     std::uint32_t line;  // of the leaf
   };
 
+  static std::uint64_t NextGeneration();
   void SetRanges(const ThreadState& state);
   bool Walk(RemoteAddress current);
   const std::byte* FindFrame(RemoteAddress frame) const;
@@ -81,7 +83,7 @@ class QuickReader final : public QuickLooks {
   CodeCache& codes_;
   Jitter jitter_;
 
-  std::uint64_t generation_ = 0;
+  std::uint64_t generation_;
   std::vector<Code> known_codes_;
   std::unordered_map<RemoteAddress, std::uint32_t> code_index_;
   std::vector<Chain> chains_;
@@ -92,6 +94,7 @@ class QuickReader final : public QuickLooks {
   std::vector<Number> numbers_;
 
   // Of the burst under way.
+  bool is_open_ = false;
   MonotonicTime begun_;
   InnerTid native_id_{};
   RemoteAddress root_;

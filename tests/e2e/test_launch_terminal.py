@@ -167,6 +167,27 @@ class Terminal(LaunchTest):
             shell.expect("Quit")
             self.assertEqual(shell.status(), 131)
 
+    def test_a_program_with_a_group_of_its_own(self):
+        """timeout(1) makes one: as a job of a shell it is the leader of its group already, below the agent it is not."""
+        statuses = []
+        for shell, prefix in self.both():
+            shell.type(f"{prefix}timeout 60 sh -c {shlex.quote(READS)}\n")
+            shell.expect("ready\r\n")
+            shell.type("5\n")
+            shell.expect("got-5")
+            self.assertEqual(shell.status(), 5)
+            shell.type(f"{prefix}timeout 60 sh -c 'echo ready; exec sleep 60'\n")
+            shell.expect("ready\r\n")
+            shell.type("\x1a")
+            shell.expect("Stopped")
+            shell.expect(re.escape(PROMPT))
+            shell.type("fg\n")
+            shell.expect("timeout 60")
+            wait_until(lambda s=shell: state_of(s.pid) == "S", "the shell to wait for its job")
+            shell.type("\x03")
+            statuses.append(shell.status())
+        self.assertEqual(statuses[0], statuses[1])
+
     def test_hangup_ends_the_program(self):
         for shell, prefix in self.both():
             shell.type(f"{prefix}sh -c 'echo pid $$; exec sleep 100'\n")
