@@ -43,6 +43,10 @@ class Rate(unittest.TestCase):
         # Of ticks alone some 40,000; a busy machine takes its part of the time, not of the CPU.
         self.assertGreater(rate, 80_000)
         self.assertRegex(run.stderr, r"\d+ looks a second were reached of 1000000")
+        if truth["process"] < 0.5 * run.profile.duration_nanos:
+            # Then what is sampled is a hundred or two of its turns, however many looks fall into each.
+            print("  shares are not compared: the program had less than half of a CPU")
+            return
         sampled = run.profile.inclusive("cpu")
         for name, spent in truth["functions"].items():
             share, true = sampled[name] / kernel, spent / kernel  # it ends a while after its own clock
