@@ -9,47 +9,51 @@ namespace {
 
 constexpr std::string_view kEval = "_PyEval_EvalFrameDefault";
 
+// An interpreter of tail calls (3.14) is no loop in one function, but a function for each
+// instruction: it leaves kEval at once, and stands in theirs.
+constexpr std::string_view kInstruction = "_TAIL_CALL_";
+constexpr std::uint64_t kLeastLoop = 8192;  // bytes; the loops of 3.7 to 3.15 have more than 20,000
+
 // Python/ceval.c, pythonrun.c, Modules/main.c, Objects/call.c, typeobject.c, genobject.c,
 // methodobject.c, descrobject.c, classobject.c of CPython 3.7 to 3.15.
-constexpr std::array<std::string_view, 38> kPlumbing = {
-    "_PyEval_",
-    "PyEval_",
-    "_PyFunction_",
-    "function_code_fastcall",
-    "call_function",
-    "_Py_UnixMain",
-    "PyObject_Call",
-    "_PyObject_Call",
-    "_PyObject_FastCall",
-    "_PyObject_MakeTpCall",
-    "PyObject_Vectorcall",
-    "_PyObject_Vectorcall",
-    "PyVectorcall_",
-    "_PyVectorcall_",
-    "_PyStack_",
-    "_PyMethodDef_RawFastCall",
-    "_PyMethodDescr_",
-    "_PyCFunction_",
-    "cfunction_",
-    "method_vectorcall",
-    "method_call",
-    "_TAIL_CALL_",  // an instruction each, below the call of kEval (3.14)
-    "slot_",
-    "vectorcall_",
-    "type_call",
-    "object_vacall",
-    "callmethod",
-    "gen_send_ex",
-    "gen_iternext",
-    "run_mod",
-    "run_eval_code_obj",
-    "pyrun_",
-    "_PyRun_",
-    "PyRun_",
-    "pymain_",
-    "Py_RunMain",
-    "Py_BytesMain",
-    "Py_Main"};
+constexpr std::array<std::string_view, 38> kPlumbing = {"_PyEval_",
+                                                        "PyEval_",
+                                                        "_PyFunction_",
+                                                        "function_code_fastcall",
+                                                        "call_function",
+                                                        "_Py_UnixMain",
+                                                        "PyObject_Call",
+                                                        "_PyObject_Call",
+                                                        "_PyObject_FastCall",
+                                                        "_PyObject_MakeTpCall",
+                                                        "PyObject_Vectorcall",
+                                                        "_PyObject_Vectorcall",
+                                                        "PyVectorcall_",
+                                                        "_PyVectorcall_",
+                                                        "_PyStack_",
+                                                        "_PyMethodDef_RawFastCall",
+                                                        "_PyMethodDescr_",
+                                                        "_PyCFunction_",
+                                                        "cfunction_",
+                                                        "method_vectorcall",
+                                                        "method_call",
+                                                        kInstruction,
+                                                        "slot_",
+                                                        "vectorcall_",
+                                                        "type_call",
+                                                        "object_vacall",
+                                                        "callmethod",
+                                                        "gen_send_ex",
+                                                        "gen_iternext",
+                                                        "run_mod",
+                                                        "run_eval_code_obj",
+                                                        "pyrun_",
+                                                        "_PyRun_",
+                                                        "PyRun_",
+                                                        "pymain_",
+                                                        "Py_RunMain",
+                                                        "Py_BytesMain",
+                                                        "Py_Main"};
 
 }  // namespace
 
@@ -64,13 +68,18 @@ NativeKind KindOf(std::string_view function) {
 }
 
 InterpreterCode::InterpreterCode(const ElfFile& file) {
+  std::uint64_t largest_eval = 0;
+  bool has_instructions = false;
   file.VisitFunctions([&](std::string_view name, const ElfRange& range) {
     const NativeKind kind = KindOf(name);
     if (kind == NativeKind::kOther || range.size == 0) return;
     const auto start = static_cast<std::uint64_t>(range.address);
     ranges_.push_back({.start = start, .end = start + range.size, .kind = kind});
-    has_eval_ |= kind == NativeKind::kEval;
+    if (kind == NativeKind::kEval) largest_eval = std::max(largest_eval, range.size);
+    has_instructions |= name.starts_with(kInstruction);
   });
+  // Debian's 3.14 and 3.15 are of tail calls, and stripped of the names.
+  has_eval_ = largest_eval >= kLeastLoop || (largest_eval > 0 && has_instructions);
   std::ranges::sort(ranges_, {}, &Range::start);
 }
 

@@ -27,7 +27,7 @@ class InterpreterCode {
   explicit InterpreterCode(const ElfFile& file);
 
   [[nodiscard]] NativeKind At(ElfAddress address) const;
-  /// Whether the function that runs Python is known at all.
+  /// Whether the code that runs Python is known: without it native frames have no place.
   [[nodiscard]] bool has_eval() const { return has_eval_; }
 
  private:

@@ -25,6 +25,8 @@ class Native(unittest.TestCase):
     def check(self, name):
         run = Run(agent_runs.need_interpreters(name)[0].command("mixed.py", str(SECONDS)), ["--sample-rate", str(RATE), "--native"])
         self.assertEqual(run.status, 0, run.stderr)
+        if "the interpreter's symbols are not known" in run.stderr:
+            raise unittest.SkipTest(f"{name} is made of tail calls and stripped: {run.stderr.splitlines()[0]}")
         truth, profile = run.truth(), run.profile
         total = profile.total("cpu")
         self.assertAlmostEqual(total / truth["process"], 1, delta=0.03)
