@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 import unittest
@@ -101,6 +102,24 @@ class Top(unittest.TestCase):
         run = subprocess.run(f"{AGENT} top {self.target.pid} | head -n 2", shell=True, capture_output=True, text=True,
                              timeout=30)
         self.assertEqual(len(run.stdout.splitlines()), 2)
+
+    def test_a_program_is_asked_once_when_the_reader_goes_away(self):
+        program = """
+import signal, time
+count = 0
+def asked(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGTERM, asked)
+while count == 0: pass
+end = time.monotonic() + 2
+while time.monotonic() < end: pass
+open("asked", "w").write(str(count))
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["bash", "-c", '"$0" top -- "$1" -c "$2" | head -n 1', AGENT, agent_runs.any_interpreter(), program],
+                           cwd=folder, capture_output=True, timeout=60)
+            self.assertEqual((pathlib.Path(folder) / "asked").read_text(), "1")
 
     def test_a_program_reads_nothing_and_its_output_comes_last(self):
         script = "read x; echo got-$x-$?; echo wrong >&2; i=0; while [ $i -lt 900000 ]; do i=$((i+1)); done; exit 3"
