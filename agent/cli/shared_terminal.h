@@ -38,13 +38,17 @@ class SharedTerminal {
  private:
   enum Turn : int { kFree, kDrawing, kGivenBack };
 
-  explicit SharedTerminal(const termios& before) : before_(before) {}
+  SharedTerminal(const termios& before, const termios& raw) : before_(before), raw_(raw) {}
   void GiveBack(int fd);
-  void Leave(int fd) const;
+  // Undoes what Take did, as far as it is still so.
+  void Leave(int fd);
 
   const termios before_;
-  std::atomic<int> turn_ = kFree;  // all that the two processes share
-  bool has_screen_ = false;        // the sampler's
+  const termios raw_;  // what Take sets
+  // What the two processes share.
+  std::atomic<int> turn_ = kFree;
+  std::atomic<bool> is_shown_ = false;  // entered, and not left yet
+  bool has_screen_ = false;             // the sampler's: nobody else had the terminal since
 };
 
 }  // namespace agent

@@ -23,7 +23,8 @@ constexpr int kAwayMilliseconds = 100;  // between two looks whether the termina
 void TopScreen::Write(const Profile& window) {
   const std::lock_guard lock(mutex_);
   view_.Add(window);
-  if (terminal_ != nullptr || is_closed_ || WriteAll(fd_, view_.PlainLines(kPlainFunctions))) return;
+  if (terminal_ != nullptr || is_closed_ || WriteAll(fd_, view_.PlainLines(kPlainFunctions)))
+    return;
   // Once: being asked to end, the keeper has the window so far written, which comes here again.
   is_closed_ = true;
   AskForTheEnd();

@@ -2,8 +2,10 @@
 """`agent top` and `agent dump` as their user sees them: in tmux, at three sizes, on programs of each kind and on one that
 hangs; and what Ctrl-Z, fg, bg and & do to top."""
 
+import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -130,6 +132,27 @@ class Terminals(unittest.TestCase):
         terminal.expect(r"tokenize \(")
         terminal.keys("q")
         terminal.expect(f"^{PROMPT}$")
+
+    def test_what_another_program_has_set_stays(self):
+        target = self.start_python()
+        terminal = Tmux(self)
+        terminal.run(f"{AGENT} top {target.pid}")
+        terminal.expect(r"tokenize \(")
+        terminal.keys("C-z")
+        terminal.expect(f"^{PROMPT}$")
+        terminal.run("clear; stty -icanon min 5; kill %1; wait; stty -a | grep -wo -e '-*icanon' -e 'min = [0-9]*'; stty sane")
+        terminal.expect("^min = 5\n-icanon$")
+
+    def test_a_keeper_that_is_killed_while_it_is_stopped(self):
+        target = self.start_python()
+        terminal = Tmux(self)
+        terminal.run(f"echo what was here; bash -c 'echo $$ > pid; exec {AGENT} top {target.pid}'")
+        terminal.expect(r"tokenize \(")
+        keeper = int((terminal.folder / "pid").read_text())
+        os.kill(keeper, signal.SIGSTOP)
+        terminal.expect("Stopped")
+        os.kill(keeper, signal.SIGKILL)
+        terminal.expect("^what was here$")
 
     def test_in_the_background_it_waits(self):
         target = self.start_python()
