@@ -139,6 +139,21 @@ open("asked", "w").write(str(count))
         self.assertEqual(left_out + len(kept), 5000004)
         self.assertLessEqual(len(kept), 1 << 20)
 
+    def test_output_that_nobody_reads(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        agent = subprocess.Popen([AGENT, "top", "--", "head", "-c", "1000000", "/dev/zero"], stdout=writer)
+        os.close(writer)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+        size = 0
+        while size < 65536:  # the pipe is full
+            size, = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"\0" * 4))
+            self.assertIsNone(agent.poll())
+            time.sleep(0.05)
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20), -signal.SIGTERM)
+
     def test_a_program_that_is_not_there(self):
         run = subprocess.run([AGENT, "top", "--", "/nonexistent"], capture_output=True, text=True, timeout=60)
         self.assertEqual((run.returncode, run.stdout), (127, ""))
