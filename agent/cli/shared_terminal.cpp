@@ -16,8 +16,9 @@
 namespace agent {
 namespace {
 
-constexpr std::string_view kEnterScreen = "\x1b[?1049h\x1b[?25l";
-constexpr std::string_view kLeaveScreen = "\x1b[?25h\x1b[?1049l";
+constexpr std::string_view kEnterScreen =
+    "\x1b[?1049h\x1b[?25l\x1b[?7l";  // no wrap: wide characters
+constexpr std::string_view kLeaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 constexpr int kLongestDrawingMs = 200;
 
 // Of the terminal as we found it: keys one by one, not shown.

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import agent_runs
@@ -28,6 +29,15 @@ thread = threading.Thread(target=two, daemon=True)
 thread.start()
 print("ready", flush=True)
 thread.join()
+"""
+WIDE = """
+def ends():
+    while True: sum(range(1000))
+call = ends
+for i in range(20):
+    exec(f"def {'\u8a08\u7b97' * 12}{i}(call=call): call()\\ncall = {'\u8a08\u7b97' * 12}{i}")
+print("ready", flush=True)
+call()
 """
 FIGURES = r"^ *\d+\.\d +\d+\.\d +\d+\.\d +\d+\.\d  "
 
@@ -107,6 +117,21 @@ class Terminals(unittest.TestCase):
             terminal.expect(": 0 % CPU, 0 samples/s")
             terminal.keys("q")
             terminal.expect(f"^{PROMPT}$")
+
+    def test_wide_characters(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        program = pathlib.Path(folder.name) / "wide.py"
+        program.write_text(WIDE, encoding="utf-8")
+        target = self.start(agent_runs.any_interpreter(), str(program))
+        terminal = Tmux(self, 10, 50)
+        terminal.run(f"{AGENT} top {target.pid}")
+        for _ in range(5):  # each time that it is drawn
+            shown = terminal.expect(FIGURES)
+            self.assertIn(f"{target.pid}: ", shown[0])
+            time.sleep(0.3)
+        terminal.keys("q")
+        terminal.expect(f"^{PROMPT}$")
 
     def test_ctrl_z_and_fg(self):
         target = self.start_python()
