@@ -7,6 +7,7 @@
 #include <atomic>
 #include <string>
 
+#include "agent/base/printable.h"
 #include "agent/base/transient_line.h"
 
 namespace agent {
@@ -16,17 +17,6 @@ std::atomic<LogLevel> g_level{LogLevel::kWarn};
 std::atomic<bool> g_has_transient{false};
 
 constexpr std::string_view kClearLine = "\r\x1b[K";
-
-void AppendPrintable(std::string_view text, std::string* line) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      fmt::format_to(std::back_inserter(*line), "\\x{:02x}", byte);
-    } else {
-      line->push_back(c);
-    }
-  }
-}
 
 // A full stderr (a pipe that nobody reads) must not hold us up: without room the line is dropped. A
 // closed one gives EPIPE: every process of ours ignores or blocks SIGPIPE.
@@ -54,9 +44,7 @@ bool LogEnabled(LogLevel level) { return level >= g_level.load(std::memory_order
 void LogLine(LogLevel level, std::string_view text) {
   if (!LogEnabled(level)) return;
   std::string line(g_has_transient.exchange(false) ? kClearLine : "");
-  line += "agent: ";
-  AppendPrintable(text, &line);
-  line.push_back('\n');
+  line += "agent: " + Printable(text) + "\n";
   Write(line);
 }
 
