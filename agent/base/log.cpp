@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <string>
+#include <utility>
 
+#include "agent/base/log_copy.h"
 #include "agent/base/printable.h"
 #include "agent/base/transient_line.h"
 
@@ -15,6 +18,7 @@ namespace {
 
 std::atomic<LogLevel> g_level{LogLevel::kWarn};
 std::atomic<bool> g_has_transient{false};
+std::function<void(std::string_view)> g_copy;
 
 constexpr std::string_view kClearLine = "\r\x1b[K";
 
@@ -46,7 +50,10 @@ void LogLine(LogLevel level, std::string_view text) {
   std::string line(g_has_transient.exchange(false) ? kClearLine : "");
   line += "agent: " + Printable(text) + "\n";
   Write(line);
+  if (g_copy) g_copy(line);
 }
+
+void CopyLogLines(std::function<void(std::string_view line)> copy) { g_copy = std::move(copy); }
 
 void ShowTransientLine(std::string_view text) {
   const bool had_one = g_has_transient.exchange(!text.empty());

@@ -10,6 +10,7 @@
 #include <new>
 #include <string_view>
 
+#include "agent/base/log_copy.h"
 #include "agent/base/write_all.h"
 #include "agent/process/job_control.h"
 
@@ -50,7 +51,11 @@ Result<SharedTerminal*> SharedTerminal::Open() {
   void* memory = ::mmap(nullptr, sizeof(SharedTerminal), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return FailErrno("mmap");
-  return new (memory) SharedTerminal(mode, Raw(mode));
+  auto* terminal = new (memory) SharedTerminal(mode, Raw(mode));
+  if (::isatty(STDERR_FILENO) == 1) {
+    CopyLogLines([terminal](std::string_view line) { terminal->Keep(line); });
+  }
+  return terminal;
 }
 
 TakenOutput SharedTerminal::Hooks() {
@@ -69,6 +74,7 @@ void SharedTerminal::GiveBack(int fd) {
   }
   turn_.store(kGivenBack);
   if (IsForeground(::getpid(), fd)) Leave(fd);
+  ShowKept();
 }
 
 void SharedTerminal::Begin() {
@@ -102,7 +108,27 @@ void SharedTerminal::End(int fd) {
   // too.
   if (IsForeground(::getppid(), fd)) Leave(fd);
   has_screen_ = false;
+  ShowKept();
   Release();
+}
+
+void SharedTerminal::Keep(std::string_view line) {
+  if (!is_shown_.load()) return;
+  KeptLine& kept = kept_[kept_count_.fetch_add(1) % kept_.size()];
+  kept.is_there.store(false);
+  kept.size = std::min(line.size(), kept.text.size());
+  std::ranges::copy(line.substr(0, kept.size), kept.text.begin());
+  kept.text[kept.size - 1] = '\n';
+  kept.is_there.store(true);
+}
+
+void SharedTerminal::ShowKept() {
+  const std::size_t count = kept_count_.load();
+  for (std::size_t i = count - std::min(count, kept_.size()); i != count; ++i) {
+    KeptLine& kept = kept_[i % kept_.size()];
+    if (!kept.is_there.exchange(false)) continue;
+    static_cast<void>(WriteAll(STDERR_FILENO, std::string_view(kept.text.data(), kept.size)));
+  }
 }
 
 void SharedTerminal::Leave(int fd) {

@@ -28,14 +28,14 @@ class Top(unittest.TestCase):
         self.addCleanup(self.target.kill)
         self.assertEqual(self.target.stdout.readline(), "ready\n")
 
-    def start(self, rows, columns):
+    def start(self, rows, columns, has_errors=False):
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         self.addCleanup(os.close, theirs)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(theirs)
         agent = subprocess.Popen([AGENT, "top", str(self.target.pid)], stdin=subprocess.DEVNULL, stdout=theirs,
-                                 stderr=subprocess.PIPE, text=True)
+                                 stderr=theirs if has_errors else subprocess.PIPE, text=True)
         self.addCleanup(agent.communicate)
         self.addCleanup(agent.kill)
         self.ours, self.theirs, self.shown = ours, theirs, ""
@@ -89,6 +89,17 @@ class Top(unittest.TestCase):
         self.assertIn("was ended by signal 9", errors)
         self.await_text("\x1b[?25h\x1b[?1049l")
         self.assertEqual(termios.tcgetattr(self.theirs), self.before)
+
+    def test_what_was_drawn_over_is_said_again(self):
+        agent = self.start(24, 80, has_errors=True)
+        self.await_text("tokenize")
+        sampler, = map(int, pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split())
+        os.kill(sampler, signal.SIGKILL)
+        self.await_text("was ended by signal 9")
+        agent.send_signal(signal.SIGINT)
+        self.await_text("\x1b[?1049l")
+        self.await_text("was ended by signal 9")
+        agent.wait(20)
 
     def test_no_terminal(self):
         run = subprocess.run([AGENT, "top", "--duration", "3s", str(self.target.pid)], capture_output=True, text=True,
@@ -161,8 +172,10 @@ open("asked", "w").write(str(count))
 
     def test_a_program_ends_with_top(self):
         begin = time.monotonic()
-        run = subprocess.run([AGENT, "top", "--duration", "2s", "--", "sleep", "1000"], capture_output=True, timeout=60)
+        run = subprocess.run([AGENT, "top", "--duration", "2s", "--", "sleep", "1000"], capture_output=True, text=True,
+                             timeout=60)
         self.assertEqual(run.returncode, -signal.SIGTERM)
+        self.assertIn("asked to end, waiting for it", run.stderr)
         self.assertGreaterEqual(time.monotonic() - begin, 2)
 
     def test_no_such_process(self):
