@@ -5,8 +5,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <string>
+#include <utility>
 
+#include "agent/base/log_copy.h"
+#include "agent/base/printable.h"
 #include "agent/base/transient_line.h"
 
 namespace agent {
@@ -14,19 +18,9 @@ namespace {
 
 std::atomic<LogLevel> g_level{LogLevel::kWarn};
 std::atomic<bool> g_has_transient{false};
+std::function<void(std::string_view)> g_copy;
 
 constexpr std::string_view kClearLine = "\r\x1b[K";
-
-void AppendPrintable(std::string_view text, std::string* line) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      fmt::format_to(std::back_inserter(*line), "\\x{:02x}", byte);
-    } else {
-      line->push_back(c);
-    }
-  }
-}
 
 // A full stderr (a pipe that nobody reads) must not hold us up: without room the line is dropped. A
 // closed one gives EPIPE: every process of ours ignores or blocks SIGPIPE.
@@ -54,11 +48,12 @@ bool LogEnabled(LogLevel level) { return level >= g_level.load(std::memory_order
 void LogLine(LogLevel level, std::string_view text) {
   if (!LogEnabled(level)) return;
   std::string line(g_has_transient.exchange(false) ? kClearLine : "");
-  line += "agent: ";
-  AppendPrintable(text, &line);
-  line.push_back('\n');
+  line += "agent: " + Printable(text) + "\n";
   Write(line);
+  if (g_copy) g_copy(line);
 }
+
+void CopyLogLines(std::function<void(std::string_view line)> copy) { g_copy = std::move(copy); }
 
 void ShowTransientLine(std::string_view text) {
   const bool had_one = g_has_transient.exchange(!text.empty());

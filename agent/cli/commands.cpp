@@ -49,7 +49,7 @@ constexpr std::array kCommands = {
                 "Shows the hottest functions of a process, live.",
                 {{{"4711", "functions now and since the start; its keys are on the screen"},
                   {"-- python3 app.py", "runs a program for it, and shows its output at the end"},
-                  {"4711 > log.txt", "to a file: ten lines a second"}}},
+                  {"4711 > log.txt", "to a file: eleven lines a second"}}},
                 Takes::kEither},
     CommandInfo{Command::kDiff,
                 "diff",

@@ -58,9 +58,6 @@ bool Has(const FileRun& run, const Measure& measure, const std::string& path) {
 // What `report` does at the moment, for its progress line.
 class Progress {
  public:
-  explicit Progress(bool is_shown) {
-    if (is_shown) line_ = std::make_unique<ProgressLine>([this] { return Text(); });
-  }
   void Say(std::string doing) {
     const std::lock_guard lock(mutex_);
     doing_ = std::move(doing);
@@ -77,7 +74,7 @@ class Progress {
   const MonotonicTime begin_ = SystemClock().Now();
   std::mutex mutex_;
   std::string doing_;
-  std::unique_ptr<ProgressLine> line_;  // the last: its thread uses the others
+  ProgressLine line_{[this] { return Text(); }};  // the last: its thread uses the others
 };
 
 Result<FileRun> LoadAll(const std::vector<std::string>& paths, Progress& progress) {
@@ -91,6 +88,8 @@ Result<FileRun> LoadAll(const std::vector<std::string>& paths, Progress& progres
           Errc::kInvalid, "one file tells times, the other samples only: they cannot be added up",
           0, fmt::format("{}, {}", paths.front(), paths[i])});
     }
+    SampleValue total = sum.loaded->profile.Total();
+    AGENT_CHECK_OK(AddWithinLimit(total, more.loaded->profile.Total()));
     AddProfile(*sum.loaded, *more.loaded);
     sum.facts = {};
     sum.facts.name = fmt::format("{} profiles", paths.size());
@@ -122,7 +121,7 @@ int RunReport(const std::vector<std::string>& files, const Settings& settings,
     LogError("--by is for the table: leave out -o, or add --text");
     return kUsageError;
   }
-  std::optional<Progress> progress(!settings.quiet);
+  std::optional<Progress> progress(std::in_place);
   const Result<FileRun> run = LoadAll(files, *progress);
   if (!run) return Fail(run.error());
   if (!Has(*run, settings.measure, files.front())) return kUsageError;

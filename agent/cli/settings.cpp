@@ -168,7 +168,7 @@ constexpr std::array kOptions = {
         "quiet", "", "",
         "No summary at the end and no progress line; what was lost or went wrong is told all the "
         "same",
-        kResult, Commands(Command::kExec, Command::kConnect, Command::kReport),
+        kResult, kSampling,
         [](Settings& settings, const std::string& text) {
           return ApplySwitch(text, settings.quiet);
         }},
@@ -341,8 +341,9 @@ constexpr std::array kOptions = {
            kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
-           [](Settings& settings,
-              const std::string& text) { return ApplySwitch(text, settings.no_logging); }},
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.no_logging);
+           }},
 };
 
 }  // namespace

@@ -5,19 +5,35 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <string_view>
 
+#include "agent/base/log_copy.h"
 #include "agent/base/write_all.h"
 #include "agent/process/job_control.h"
 
 namespace agent {
 namespace {
 
-constexpr std::string_view kEnterScreen = "\x1b[?1049h\x1b[?25l";
-constexpr std::string_view kLeaveScreen = "\x1b[?25h\x1b[?1049l";
+constexpr std::string_view kEnterScreen =
+    "\x1b[?1049h\x1b[?25l\x1b[?7l";  // no wrap: wide characters
+constexpr std::string_view kLeaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 constexpr int kLongestDrawingMs = 200;
+
+// Of the terminal as we found it: keys one by one, not shown.
+termios Raw(termios mode) {
+  mode.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+  mode.c_cc[VMIN] = 1;
+  mode.c_cc[VTIME] = 0;
+  return mode;
+}
+
+bool IsSame(const termios& a, const termios& b) {
+  return a.c_iflag == b.c_iflag && a.c_oflag == b.c_oflag && a.c_cflag == b.c_cflag &&
+         a.c_lflag == b.c_lflag && std::ranges::equal(a.c_cc, b.c_cc);
+}
 
 }  // namespace
 
@@ -35,7 +51,11 @@ Result<SharedTerminal*> SharedTerminal::Open() {
   void* memory = ::mmap(nullptr, sizeof(SharedTerminal), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return FailErrno("mmap");
-  return new (memory) SharedTerminal(mode);
+  auto* terminal = new (memory) SharedTerminal(mode, Raw(mode));
+  if (::isatty(STDERR_FILENO) == 1) {
+    CopyLogLines([terminal](std::string_view line) { terminal->Keep(line); });
+  }
+  return terminal;
 }
 
 TakenOutput SharedTerminal::Hooks() {
@@ -53,8 +73,8 @@ void SharedTerminal::GiveBack(int fd) {
     ::poll(nullptr, 0, 1);
   }
   turn_.store(kGivenBack);
-  termios mode{};
-  if (::tcgetattr(fd, &mode) == 0 && (mode.c_lflag & ICANON) == 0) Leave(fd);
+  if (IsForeground(::getpid(), fd)) Leave(fd);
+  ShowKept();
 }
 
 void SharedTerminal::Begin() {
@@ -69,11 +89,8 @@ bool SharedTerminal::Take(int fd) {
     return false;
   }
   if (has_screen_) return true;
-  termios mode = before_;
-  mode.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
-  mode.c_cc[VMIN] = 1;
-  mode.c_cc[VTIME] = 0;
-  ::tcsetattr(fd, TCSADRAIN, &mode);
+  ::tcsetattr(fd, TCSADRAIN, &raw_);
+  is_shown_.store(true);
   static_cast<void>(WriteAll(fd, kEnterScreen));
   has_screen_ = true;
   return true;
@@ -87,14 +104,38 @@ void SharedTerminal::Release() {
 void SharedTerminal::End(int fd) {
   int expected = kFree;
   if (!turn_.compare_exchange_strong(expected, kDrawing)) return;
-  if (has_screen_) Leave(fd);
+  // A keeper that was killed (while SIGSTOP held it) has no background: the screen is left then
+  // too.
+  if (IsForeground(::getppid(), fd)) Leave(fd);
   has_screen_ = false;
+  ShowKept();
   Release();
 }
 
-void SharedTerminal::Leave(int fd) const {
-  static_cast<void>(WriteAll(fd, kLeaveScreen));
-  ::tcsetattr(fd, TCSADRAIN, &before_);
+void SharedTerminal::Keep(std::string_view line) {
+  if (!is_shown_.load()) return;
+  KeptLine& kept = kept_[kept_count_.fetch_add(1) % kept_.size()];
+  kept.is_there.store(false);
+  kept.size = std::min(line.size(), kept.text.size());
+  std::ranges::copy(line.substr(0, kept.size), kept.text.begin());
+  kept.text[kept.size - 1] = '\n';
+  kept.is_there.store(true);
+}
+
+void SharedTerminal::ShowKept() {
+  const std::size_t count = kept_count_.load();
+  for (std::size_t i = count - std::min(count, kept_.size()); i != count; ++i) {
+    KeptLine& kept = kept_[i % kept_.size()];
+    if (!kept.is_there.exchange(false)) continue;
+    static_cast<void>(WriteAll(STDERR_FILENO, std::string_view(kept.text.data(), kept.size)));
+  }
+}
+
+void SharedTerminal::Leave(int fd) {
+  if (is_shown_.exchange(false)) static_cast<void>(WriteAll(fd, kLeaveScreen));
+  // A shell or another program has set its own meanwhile.
+  termios mode{};
+  if (::tcgetattr(fd, &mode) == 0 && IsSame(mode, raw_)) ::tcsetattr(fd, TCSADRAIN, &before_);
 }
 
 }  // namespace agent

@@ -5,8 +5,11 @@
 
 #include <termios.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <optional>
+#include <string_view>
 
 #include "agent/base/error.h"
 #include "agent/process/supervision.h"
@@ -37,14 +40,29 @@ class SharedTerminal {
 
  private:
   enum Turn : int { kFree, kDrawing, kGivenBack };
+  struct KeptLine {
+    std::atomic<bool> is_there = false;
+    std::size_t size = 0;
+    std::array<char, 512> text{};
+  };
 
-  explicit SharedTerminal(const termios& before) : before_(before) {}
+  SharedTerminal(const termios& before, const termios& raw) : before_(before), raw_(raw) {}
+  // A line of the agent's own that is written while the screen is ours, and soon drawn over: to be
+  // shown again behind it.
+  void Keep(std::string_view line);
+  void ShowKept();
   void GiveBack(int fd);
-  void Leave(int fd) const;
+  // Undoes what Take did, as far as it is still so.
+  void Leave(int fd);
 
   const termios before_;
-  std::atomic<int> turn_ = kFree;  // all that the two processes share
-  bool has_screen_ = false;        // the sampler's
+  const termios raw_;  // what Take sets
+  // What the two processes share.
+  std::atomic<int> turn_ = kFree;
+  std::atomic<bool> is_shown_ = false;  // entered, and not left yet
+  std::atomic<std::size_t> kept_count_ = 0;
+  std::array<KeptLine, 64> kept_;  // the last ones
+  bool has_screen_ = false;        // the sampler's: nobody else had the terminal since
 };
 
 }  // namespace agent

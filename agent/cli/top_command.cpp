@@ -60,7 +60,10 @@ int SampleAndShow(const Settings& settings, const std::vector<std::string>& prog
   screen.Finish();
   // A program that was launched for this is not needed any more.
   const bool time_is_over = settings.duration && clock.Now() - begin >= *settings.duration;
-  if (start.launcher != Pid{} && time_is_over) screen.AskForTheEnd();
+  if (start.launcher != Pid{} && time_is_over) {
+    screen.AskForTheEnd();
+    LogWarn("the time is over: the program has been asked to end, waiting for it");
+  }
   return 0;
 }
 

@@ -23,7 +23,11 @@ constexpr int kAwayMilliseconds = 100;  // between two looks whether the termina
 void TopScreen::Write(const Profile& window) {
   const std::lock_guard lock(mutex_);
   view_.Add(window);
-  if (terminal_ == nullptr && !WriteAll(fd_, view_.PlainLines(kPlainFunctions))) AskForTheEnd();
+  if (terminal_ != nullptr || is_closed_ || WriteAll(fd_, view_.PlainLines(kPlainFunctions)))
+    return;
+  // Once: being asked to end, the keeper has the window so far written, which comes here again.
+  is_closed_ = true;
+  AskForTheEnd();
 }
 
 void TopScreen::Start() {
@@ -109,8 +113,9 @@ void TopScreen::Draw() {
     const TopView::Picture picture = view_.Draw(size.ws_row, size.ws_col);
     for (std::size_t i = 0; i < picture.lines.size(); ++i) {
       if (i > 0) text += "\r\n";
-      text += picture.selected == i ? fmt::format("\x1b[7m{}\x1b[0m\x1b[K", picture.lines[i])
-                                    : fmt::format("{}\x1b[K", picture.lines[i]);
+      // Erased first: behind a full line the cursor stands on its last character.
+      text += picture.selected == i ? fmt::format("\x1b[K\x1b[7m{}\x1b[0m", picture.lines[i])
+                                    : fmt::format("\x1b[K{}", picture.lines[i]);
     }
   }
   text += "\x1b[J";

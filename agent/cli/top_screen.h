@@ -45,6 +45,7 @@ class TopScreen final : public ProfileSink {
   const pid_t keeper_ = ::getppid();
   std::mutex mutex_;  // of view_
   TopView view_;
+  bool is_closed_ = false;  // nobody reads the lines any more; the writer's
   std::atomic<bool> ending_ = false;
   std::thread thread_;
 };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/log.h"
+#include "agent/base/printable.h"
 #include "agent/base/write_all.h"
 #include "uploader/http_transport.h"
 #include "uploader/labels.h"
@@ -18,14 +19,6 @@
 
 namespace agent {
 namespace {
-
-// What a server says goes to a terminal.
-std::string Printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text;
-}
 
 bool VerifyOne(const Settings& settings, const ServerAddress& address, const Labels& labels) {
   const SystemClock clock;

@@ -36,6 +36,7 @@ Result<std::unique_ptr<LoadedProfile>> DecodeFolded(std::string_view text) {
   Profile& profile = result->profile;
   const ThreadIndex thread = profile.InternThread({});
   std::vector<Frame> frames;
+  SampleValue total;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -61,8 +62,9 @@ Result<std::unique_ptr<LoadedProfile>> DecodeFolded(std::string_view text) {
       frames.push_back(FrameOf(last ? stack : stack.substr(semicolon + 1), result->functions));
       stack = last ? std::string_view() : stack.substr(0, semicolon);
     }
-    profile.Add(profile.InternStack(frames), thread, SampleKind::kCpu, profile.start(),
-                {.count = std::llround(count)});
+    const SampleValue value{.count = std::llround(count)};
+    AGENT_CHECK_OK(AddWithinLimit(total, value));
+    profile.Add(profile.InternStack(frames), thread, SampleKind::kCpu, profile.start(), value);
   }
   return result;
 }

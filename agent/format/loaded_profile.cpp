@@ -72,6 +72,12 @@ void AddProfile(LoadedProfile& sum, const LoadedProfile& more) {
   sum.profile.set_duration(sum.profile.duration() + more.profile.duration());
 }
 
+Result<void> AddWithinLimit(SampleValue& sum, const SampleValue& more) {
+  sum += more;
+  if (std::max({sum.count, sum.cpu_ns, sum.wall_ns}) <= INT64_MAX / 4) return {};
+  return Fail(Errc::kLimit, "its values are too large to be added up");
+}
+
 Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes) {
   if (bytes.starts_with("\x1f\x8b")) {
     AGENT_TRY(const std::string unpacked, Gunzip(bytes, kMostBytes));

@@ -36,6 +36,10 @@ void AddProfile(LoadedProfile& sum, const LoadedProfile& more);
 inline constexpr std::size_t kMostFrames = 10'000;
 inline constexpr std::size_t kMostProfileBytes = 1u << 30;
 
+/// `sum` += `more`; kLimit where one of the sums would be above INT64_MAX / 4, which leaves room
+/// for what is computed of it. `more` has no negative value, and none above INT64_MAX / 2.
+[[nodiscard]] Result<void> AddWithinLimit(SampleValue& sum, const SampleValue& more);
+
 /// Reads from memory.
 [[nodiscard]] Result<std::unique_ptr<LoadedProfile>> ParseProfile(std::string_view bytes);
 

@@ -54,6 +54,9 @@ class Decoder {
       return Fail(Errc::kMalformed, "not a pprof profile");
     }
     AGENT_TRY(const Columns columns, FindColumns());
+    // A time before 1970 is not known, and there must be room to add them.
+    raw_.time_ns = std::clamp<std::int64_t>(raw_.time_ns, 0, INT64_MAX / 4);
+    raw_.duration_ns = std::clamp<std::int64_t>(raw_.duration_ns, 0, INT64_MAX / 4);
     result_->profile =
         Profile(WallTime(Nanoseconds(raw_.time_ns)), result_->profile.slice_length());
     result_->profile.set_duration(Nanoseconds(raw_.duration_ns));
@@ -93,7 +96,8 @@ class Decoder {
   static std::int64_t ValueIn(const RawSample& sample, std::ptrdiff_t column, std::int64_t unit) {
     if (column < 0 || static_cast<std::size_t>(column) >= sample.values.size()) return 0;
     const std::int64_t value = sample.values[static_cast<std::size_t>(column)];
-    return value > 0 && value <= INT64_MAX / 4 / unit ? value * unit : 0;
+    if (value > INT64_MAX / 4 / unit) return INT64_MAX / 4 + 1;  // refused
+    return std::max<std::int64_t>(value, 0) * unit;
   }
 
   Result<void> AddSample(const RawSample& sample, const Columns& columns) {
@@ -112,11 +116,13 @@ class Decoder {
     ThreadInfo thread;
     WallTime at = result_->profile.start();
     for (const RawLabel& label : sample.labels) TakeLabel(label, thread, at);
+    const SampleValue value{.count = ValueIn(sample, columns.count, 1),
+                            .cpu_ns = ValueIn(sample, columns.cpu, columns.cpu_unit),
+                            .wall_ns = ValueIn(sample, columns.wall, columns.wall_unit)};
+    AGENT_CHECK_OK(AddWithinLimit(total_, value));
     Profile& profile = result_->profile;
     profile.Add(profile.InternStack(frames_), profile.InternThread(thread), SampleKind::kCpu, at,
-                {.count = ValueIn(sample, columns.count, 1),
-                 .cpu_ns = ValueIn(sample, columns.cpu, columns.cpu_unit),
-                 .wall_ns = ValueIn(sample, columns.wall, columns.wall_unit)});
+                value);
     return {};
   }
 
@@ -208,6 +214,7 @@ class Decoder {
   RawProfile raw_;
   std::unordered_map<std::uint64_t, const Module*> modules_;
   std::vector<Frame> frames_;  // of the sample under way
+  SampleValue total_;
 };
 
 }  // namespace

@@ -104,6 +104,7 @@ class Decoder {
     (nanoseconds_ == 0 ? sample.count
      : is_cpu_         ? sample.cpu_ns
                        : sample.wall_ns) = std::llround(value);
+    AGENT_CHECK_OK(AddWithinLimit(total_, sample));
     Profile& run = result_->profile;
     run.Add(run.InternStack(leaf_first_), thread_, SampleKind::kCpu, run.start() + Nanoseconds(at_),
             sample);
@@ -115,6 +116,7 @@ class Decoder {
   const json& file_;
   std::unique_ptr<LoadedProfile> result_ = std::make_unique<LoadedProfile>();
   std::vector<Frame> frames_;
+  SampleValue total_;
   // Of the profile under way.
   double nanoseconds_ = 0;
   bool is_cpu_ = false;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,13 +22,25 @@ Result<HeldOutput> HeldOutput::Open() {
 
 void HeldOutput::Take() {
   std::array<char, 1u << 16> bytes;  // NOLINT: read fills it
-  // At most a pipe's content: who writes without a pause must not keep us here.
+  // Not more at once: who writes without a pause must not keep us here.
   const ssize_t count = ::read(read_.get(), bytes.data(), bytes.size());
   if (count == 0) read_.Reset();  // nobody will write any more, and poll would tell so for ever
   if (count <= 0) return;
   kept_.append(bytes.data(), static_cast<std::size_t>(count));
   total_ += static_cast<std::uint64_t>(count);
   if (kept_.size() > 2 * kMostBytes) kept_.erase(0, kept_.size() - kMostBytes);
+}
+
+void HeldOutput::TakeAll() {
+  // Counted first: who goes on writing must not keep us here.
+  int size = 0;
+  if (::ioctl(read_.get(), FIONREAD, &size) != 0) return;
+  const std::uint64_t end = total_ + static_cast<std::uint64_t>(size);
+  std::uint64_t before = 0;
+  do {
+    before = total_;
+    Take();
+  } while (total_ != before && total_ < end);
 }
 
 std::string HeldOutput::Text() const {

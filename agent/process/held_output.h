@@ -27,8 +27,10 @@ class HeldOutput {
   [[nodiscard]] int write_end() const { return write_.get(); }
   void CloseWriteEnd() { write_.Reset(); }
 
-  /// Takes what there is.
+  /// Takes of what there is, 64 KiB at most.
   void Take();
+  /// Takes all that has been written so far: a pipe may hold more than that (F_SETPIPE_SZ).
+  void TakeAll();
   /// All that has been taken and is kept, behind a line that says how much is not.
   [[nodiscard]] std::string Text() const;
 

@@ -92,8 +92,18 @@ void Keeper::Tell(const std::function<void(int)> TakenOutput::* what) const {
 // What its descendants write after it is theirs to lose, as with any reader that goes away.
 void Keeper::ShowOutput() {
   if (!display_) return;
-  display_->held->Take();
+  display_->held->TakeAll();
+  // Nobody may read it, ever: from now on the user's signals end or stop us. Those for the program
+  // that are left are too late.
+  SignalSet mask = SignalSet::All();
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP}) {
+    siginfo_t info{};
+    while (agent::TakeSignal(SignalSet::Of(signal), Nanoseconds(0), &info)) continue;
+    mask = mask.Without(signal);
+  }
+  SetSignalMask(mask);
   static_cast<void>(WriteAll(display_->output, display_->held->Text()));
+  SetSignalMask(SignalSet::All());
 }
 
 void Keeper::TakeSignals() {

@@ -28,6 +28,8 @@ std::string NumberOrNull(double number) {
   return number > 0 ? fmt::format("{:.6g}", number) : "null";
 }
 
+std::string TextOrNull(const std::string& text) { return text.empty() ? "null" : JsonString(text); }
+
 // A list of what `describe` makes of each.
 template <typename List, typename Describe>
 std::string JsonList(const List& list, Describe describe) {
@@ -50,24 +52,26 @@ Nanoseconds NotSampledCpu(const Profile& profile) {
 std::string WhatJson(const Profile& profile, const RunFacts& facts) {
   return fmt::format(
       R"("name":{},"command":{},"pid":{},"host":{},"system":{},"cpus":{},"start":{},"duration":{},"runtimes":{})",
-      JsonString(facts.name), JsonList(facts.command, JsonString),
+      TextOrNull(facts.name), JsonList(facts.command, JsonString),
       facts.pid == Pid{} ? "null" : fmt::format("{}", static_cast<pid_t>(facts.pid)),
-      JsonString(facts.host), JsonString(facts.system),
-      facts.cpus == 0 ? "null" : fmt::format("{}", facts.cpus), JsonString(Time(profile.start())),
-      Seconds(profile.duration()), JsonList(facts.runtimes, [](const RuntimeFacts& runtime) {
-        return fmt::format(R"({{"name":{},"processes":{}}})", JsonString(runtime.name),
-                           runtime.processes);
-      }));
+      TextOrNull(facts.host), TextOrNull(facts.system),
+      facts.cpus == 0 ? "null" : fmt::format("{}", facts.cpus),
+      profile.start() == WallTime() ? "null" : JsonString(Time(profile.start())),
+      profile.duration() == Nanoseconds(0) ? "null" : Seconds(profile.duration()),
+      RuntimesJson(facts.runtimes));
 }
 
 std::string FiguresJson(const Profile& profile, const RunFacts& facts) {
   const SampleValue total = profile.Total();
+  // Of a run of ours that used none it is known; of a file that has samples only it is not.
+  const bool knows_cpu = total.cpu_ns > 0 || facts.own;
   const double period = static_cast<double>(profile.period().count());
   return fmt::format(
       R"("samples":{},"cpu":{},"wall":{},"cpu_not_sampled":{},"kernel_cpu":{},"rate_asked":{},"rate_achieved":{})",
-      total.count, Seconds(Nanoseconds(total.cpu_ns)),
+      total.count, knows_cpu ? Seconds(Nanoseconds(total.cpu_ns)) : "null",
       total.wall_ns > 0 ? Seconds(Nanoseconds(total.wall_ns)) : "null",
-      Seconds(NotSampledCpu(profile)), facts.kernel_cpu ? Seconds(*facts.kernel_cpu) : "null",
+      knows_cpu ? Seconds(NotSampledCpu(profile)) : "null",
+      facts.kernel_cpu ? Seconds(*facts.kernel_cpu) : "null",
       NumberOrNull(period > 0 ? 1e9 / period : 0), NumberOrNull(facts.achieved_rate));
 }
 
@@ -104,6 +108,13 @@ std::string ThrottlingJson(const std::optional<ThrottleFacts>& throttling) {
 }
 
 }  // namespace
+
+std::string RuntimesJson(std::span<const RuntimeFacts> runtimes) {
+  return JsonList(runtimes, [](const RuntimeFacts& runtime) {
+    return fmt::format(R"({{"name":{},"processes":{}}})", JsonString(runtime.name),
+                       runtime.processes);
+  });
+}
 
 std::string FactsJson(const Profile& profile, const RunFacts& facts) {
   return fmt::format(R"({{{},{},{},"unnamed":{},"pauses":{},"own":{},"throttling":{}}})",

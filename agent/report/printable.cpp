@@ -16,18 +16,6 @@ constexpr std::size_t kMaxFile = 36;
 
 }  // namespace
 
-std::string Printable(std::string_view name) {
-  std::string text;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(name[i]);
-    const auto next = i + 1 < name.size() ? static_cast<unsigned char>(name[i + 1]) : 0;
-    const bool is_c1 = byte == 0xc2 && next < 0xa0;
-    text.push_back(byte < 0x20 || byte == 0x7f || is_c1 ? '?' : name[i]);
-    if (is_c1) ++i;
-  }
-  return text;
-}
-
 std::string Fitted(std::string_view name, std::size_t width) {
   std::string text = Printable(name);
   auto characters = static_cast<std::size_t>(

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/format/json.h"
+#include "agent/report/facts_json.h"
 #include "agent/report/printable.h"
 
 namespace agent {
@@ -122,10 +123,10 @@ std::string StackDumpJson(const RunFacts& facts, std::span<const ThreadStack> th
   }
   const auto seconds = [](Nanoseconds time) { return static_cast<double>(time.count()) / 1e9; };
   return fmt::format(
-      R"({{"pid":{},"command":[{}],"runtimes":{},"pauses":{{"count":{},"total":{:.6f},"max":{:.6f}}},"threads":[)"
+      R"({{"pid":{},"command":[{}],"runtimes":{},"pauses":{{"count":{},"total":{:.9f},"max":{:.9f}}},"threads":[)"
       "\n{}]}}\n",
-      static_cast<pid_t>(facts.pid), command, JsonString(Joined(facts.runtimes)),
-      facts.pauses.count, seconds(facts.pauses.total), seconds(facts.pauses.max), list);
+      static_cast<pid_t>(facts.pid), command, RuntimesJson(facts.runtimes), facts.pauses.count,
+      seconds(facts.pauses.total), seconds(facts.pauses.max), list);
 }
 
 }  // namespace agent

@@ -25,7 +25,8 @@ struct ThreadStack {
 [[nodiscard]] std::string FormatStackDump(const RunFacts& facts,
                                           std::span<const ThreadStack> threads);
 
-/// For programs: {"pid", "command", "runtimes", "pauses": {"count", "total", "max"}, "threads":
+/// For programs: {"pid", "command", "runtimes" (as in FactsJson), "pauses": {"count", "total",
+/// "max"}, "threads":
 /// [{"tid", "name", "state", "wait": {"for", "call", "file"}, "frames": [{"name", "file",
 /// "line"}]}]}. Pauses: how often and how long (seconds) threads were stopped for this. wait is
 /// null or for "call", "lock" or "gil". Frames from the leaf on, line null where it is not known.

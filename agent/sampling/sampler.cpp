@@ -118,6 +118,7 @@ Result<void> Sampler::AttachFirst() {
   }
   ProcessSampler first(start_.target, context_);
   const auto attached = first.AttachNow();
+  context_.runtimes.clear();  // this was a try: Run counts it
   if (attached) return {};
   const Refusal& refusal = attached.error();
   switch (refusal.kind) {

@@ -84,6 +84,8 @@ class Dump(unittest.TestCase):
         dump = json.loads(self.dump(target, "--json", "--native"))
         self.assertEqual(dump["pid"], target.pid)
         self.assertEqual(dump["command"][1:], ["-c", PROGRAM])
+        self.assertRegex(dump["runtimes"][0]["name"], r"^CPython 3\.")
+        self.assertEqual(dump["runtimes"][0]["processes"], 1)
         main, = (t for t in dump["threads"] if t["tid"] == target.pid)
         names = [frame["name"] for frame in main["frames"]]
         self.assertEqual(names[0], "futex [syscall]")

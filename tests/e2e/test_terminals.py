@@ -2,10 +2,13 @@
 """`agent top` and `agent dump` as their user sees them: in tmux, at three sizes, on programs of each kind and on one that
 hangs; and what Ctrl-Z, fg, bg and & do to top."""
 
+import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import agent_runs
@@ -26,6 +29,15 @@ thread = threading.Thread(target=two, daemon=True)
 thread.start()
 print("ready", flush=True)
 thread.join()
+"""
+WIDE = """
+def ends():
+    while True: sum(range(1000))
+call = ends
+for i in range(20):
+    exec(f"def {'\u8a08\u7b97' * 12}{i}(call=call): call()\\ncall = {'\u8a08\u7b97' * 12}{i}")
+print("ready", flush=True)
+call()
 """
 FIGURES = r"^ *\d+\.\d +\d+\.\d +\d+\.\d +\d+\.\d  "
 
@@ -106,6 +118,21 @@ class Terminals(unittest.TestCase):
             terminal.keys("q")
             terminal.expect(f"^{PROMPT}$")
 
+    def test_wide_characters(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        program = pathlib.Path(folder.name) / "wide.py"
+        program.write_text(WIDE, encoding="utf-8")
+        target = self.start(agent_runs.any_interpreter(), str(program))
+        terminal = Tmux(self, 10, 50)
+        terminal.run(f"{AGENT} top {target.pid}")
+        for _ in range(5):  # each time that it is drawn
+            shown = terminal.expect(FIGURES)
+            self.assertIn(f"{target.pid}: ", shown[0])
+            time.sleep(0.3)
+        terminal.keys("q")
+        terminal.expect(f"^{PROMPT}$")
+
     def test_ctrl_z_and_fg(self):
         target = self.start_python()
         terminal = Tmux(self)
@@ -130,6 +157,27 @@ class Terminals(unittest.TestCase):
         terminal.expect(r"tokenize \(")
         terminal.keys("q")
         terminal.expect(f"^{PROMPT}$")
+
+    def test_what_another_program_has_set_stays(self):
+        target = self.start_python()
+        terminal = Tmux(self)
+        terminal.run(f"{AGENT} top {target.pid}")
+        terminal.expect(r"tokenize \(")
+        terminal.keys("C-z")
+        terminal.expect(f"^{PROMPT}$")
+        terminal.run("clear; stty -icanon min 5; kill %1; wait; stty -a | grep -wo -e '-*icanon' -e 'min = [0-9]*'; stty sane")
+        terminal.expect("^min = 5\n-icanon$")
+
+    def test_a_keeper_that_is_killed_while_it_is_stopped(self):
+        target = self.start_python()
+        terminal = Tmux(self)
+        terminal.run(f"echo what was here; bash -c 'echo $$ > pid; exec {AGENT} top {target.pid}'")
+        terminal.expect(r"tokenize \(")
+        keeper = int((terminal.folder / "pid").read_text())
+        os.kill(keeper, signal.SIGSTOP)
+        terminal.expect("Stopped")
+        os.kill(keeper, signal.SIGKILL)
+        terminal.expect("^what was here$")
 
     def test_in_the_background_it_waits(self):
         target = self.start_python()

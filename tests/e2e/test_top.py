@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 import unittest
@@ -27,14 +28,14 @@ class Top(unittest.TestCase):
         self.addCleanup(self.target.kill)
         self.assertEqual(self.target.stdout.readline(), "ready\n")
 
-    def start(self, rows, columns):
+    def start(self, rows, columns, has_errors=False):
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         self.addCleanup(os.close, theirs)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(theirs)
         agent = subprocess.Popen([AGENT, "top", str(self.target.pid)], stdin=subprocess.DEVNULL, stdout=theirs,
-                                 stderr=subprocess.PIPE, text=True)
+                                 stderr=theirs if has_errors else subprocess.PIPE, text=True)
         self.addCleanup(agent.communicate)
         self.addCleanup(agent.kill)
         self.ours, self.theirs, self.shown = ours, theirs, ""
@@ -89,6 +90,17 @@ class Top(unittest.TestCase):
         self.await_text("\x1b[?25h\x1b[?1049l")
         self.assertEqual(termios.tcgetattr(self.theirs), self.before)
 
+    def test_what_was_drawn_over_is_said_again(self):
+        agent = self.start(24, 80, has_errors=True)
+        self.await_text("tokenize")
+        sampler, = map(int, pathlib.Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split())
+        os.kill(sampler, signal.SIGKILL)
+        self.await_text("was ended by signal 9")
+        agent.send_signal(signal.SIGINT)
+        self.await_text("\x1b[?1049l")
+        self.await_text("was ended by signal 9")
+        agent.wait(20)
+
     def test_no_terminal(self):
         run = subprocess.run([AGENT, "top", "--duration", "3s", str(self.target.pid)], capture_output=True, text=True,
                              timeout=30)
@@ -101,6 +113,24 @@ class Top(unittest.TestCase):
         run = subprocess.run(f"{AGENT} top {self.target.pid} | head -n 2", shell=True, capture_output=True, text=True,
                              timeout=30)
         self.assertEqual(len(run.stdout.splitlines()), 2)
+
+    def test_a_program_is_asked_once_when_the_reader_goes_away(self):
+        program = """
+import signal, time
+count = 0
+def asked(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGTERM, asked)
+while count == 0: pass
+end = time.monotonic() + 2
+while time.monotonic() < end: pass
+open("asked", "w").write(str(count))
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["bash", "-c", '"$0" top -- "$1" -c "$2" | head -n 1', AGENT, agent_runs.any_interpreter(), program],
+                           cwd=folder, capture_output=True, timeout=60)
+            self.assertEqual((pathlib.Path(folder) / "asked").read_text(), "1")
 
     def test_a_program_reads_nothing_and_its_output_comes_last(self):
         script = "read x; echo got-$x-$?; echo wrong >&2; i=0; while [ $i -lt 900000 ]; do i=$((i+1)); done; exit 3"
@@ -120,6 +150,21 @@ class Top(unittest.TestCase):
         self.assertEqual(left_out + len(kept), 5000004)
         self.assertLessEqual(len(kept), 1 << 20)
 
+    def test_output_that_nobody_reads(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        agent = subprocess.Popen([AGENT, "top", "--", "head", "-c", "1000000", "/dev/zero"], stdout=writer)
+        os.close(writer)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+        size = 0
+        while size < 60000:  # the pipe is full, but for a part of a page
+            size, = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"\0" * 4))
+            self.assertIsNone(agent.poll())
+            time.sleep(0.05)
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20), -signal.SIGTERM)
+
     def test_a_program_that_is_not_there(self):
         run = subprocess.run([AGENT, "top", "--", "/nonexistent"], capture_output=True, text=True, timeout=60)
         self.assertEqual((run.returncode, run.stdout), (127, ""))
@@ -127,8 +172,10 @@ class Top(unittest.TestCase):
 
     def test_a_program_ends_with_top(self):
         begin = time.monotonic()
-        run = subprocess.run([AGENT, "top", "--duration", "2s", "--", "sleep", "1000"], capture_output=True, timeout=60)
+        run = subprocess.run([AGENT, "top", "--duration", "2s", "--", "sleep", "1000"], capture_output=True, text=True,
+                             timeout=60)
         self.assertEqual(run.returncode, -signal.SIGTERM)
+        self.assertIn("asked to end, waiting for it", run.stderr)
         self.assertGreaterEqual(time.monotonic() - begin, 2)
 
     def test_no_such_process(self):

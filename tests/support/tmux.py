@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A terminal of any size, as its user sees it: what tmux has on its screen."""
 
+import pathlib
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ class Tmux:
             raise unittest.SkipTest("no tmux")
         folder = tempfile.TemporaryDirectory(prefix="agent-tmux-")
         test.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)  # where it begins
         self.socket = f"{folder.name}/socket"
         test.addCleanup(self.tmux, "kill-server")
         shell = f"cd {folder.name}; PS1='{PROMPT} ' HISTFILE= exec bash --norc --noprofile -i"

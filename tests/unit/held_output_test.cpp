@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/process/held_output.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "agent/base/write_all.h"
@@ -30,4 +31,19 @@ TEST_CASE("Held output: the end is kept, and how much is not is said") {
   held->CloseWriteEnd();
   held->Take();
   CHECK(held->read_end() == -1);
+  held->TakeAll();
+  CHECK(held->Text() == text);
+}
+
+TEST_CASE("Held output: at the end all that a large pipe holds is taken") {
+  Result<HeldOutput> held = HeldOutput::Open();
+  REQUIRE(held);
+  held->TakeAll();
+  CHECK(held->Text().empty());
+  constexpr int kSize = 1 << 18;
+  REQUIRE(::fcntl(held->write_end(), F_SETPIPE_SZ, kSize) >= kSize);
+  const std::string written = std::string(kSize - 4, 'x') + "end\n";
+  REQUIRE(WriteAll(held->write_end(), written));
+  held->TakeAll();
+  CHECK(held->Text() == written);
 }

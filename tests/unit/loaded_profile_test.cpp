@@ -3,6 +3,7 @@
 #include "agent/format/loaded_profile.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -182,6 +183,26 @@ TEST_CASE("Loaded profile: a small file cannot ask for memory without end") {
             .find("too many frames") != std::string::npos);
 }
 
+TEST_CASE("Loaded profile: values that cannot be added up are refused") {
+  Profile large(WallTime(Nanoseconds(-5)), std::chrono::milliseconds(100));
+  FunctionTable functions;
+  const auto add = [&](std::string_view name) {
+    const std::array<Frame, 1> stack = {Frame{.function = functions.Intern(name, "", 0)}};
+    large.Add(large.InternStack(stack), large.InternThread({}), SampleKind::kCpu, large.start(),
+              {.count = INT64_MAX / 4});
+  };
+  add("a");
+  const auto loaded = ParseProfile(EncodePprof(large, {.sample_labels = true}));
+  REQUIRE(loaded);
+  CHECK((*loaded)->profile.Total().count == INT64_MAX / 4);
+  CHECK((*loaded)->profile.start() == WallTime());
+  add("b");
+  CHECK(Fault(EncodePprof(large, {})).find("too large") != std::string::npos);
+  std::string folded;
+  for (int i = 0; i < 2400; ++i) folded += "a;b 999999999999999\n";
+  CHECK(Fault(folded).find("too large") != std::string::npos);
+}
+
 TEST_CASE("Loaded profile: what cannot be shown says why") {
   CHECK(Fault("").find("empty") != std::string::npos);
   CHECK(Fault("root:x:0:0:root:/root:/bin/bash and more\n").find("root:x") != std::string::npos);
@@ -258,7 +279,7 @@ TEST_CASE("SVG: a name cannot end its element") {
               {.count = 1, .cpu_ns = 10});
   const std::string svg = EncodeSvg(profile);
   CHECK(svg.find("<script") == std::string::npos);
-  CHECK(svg.find("&lt;/text&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;?") !=
+  CHECK(svg.find("&lt;/text&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;\\x1b") !=
         std::string::npos);
 }
 
@@ -284,6 +305,14 @@ TEST_CASE("Facts come back from their JSON") {
     CHECK_FALSE(ReadFactsJson(bad, read, losses));
   }
   CHECK(read.name == "app");
+  const auto folded = ParseProfile("a;b 3\n");
+  REQUIRE(folded);
+  const auto unknown = nlohmann::json::parse(FactsJson((*folded)->profile, {}));
+  for (const char* key :
+       {"name", "host", "system", "start", "duration", "cpu", "cpu_not_sampled"}) {
+    INFO(key);
+    CHECK(unknown.at(key).is_null());
+  }
 }
 
 TEST_CASE("Diff: shares of each run's whole; new and gone functions; lines may have moved") {

@@ -7,19 +7,19 @@ export type Kind = "cpu" | "count" | "wall";
 
 /** As FactsJson (agent/report/facts_json.h) writes them; times in seconds, null: not known. */
 export interface Facts {
-  name: string;
+  name: string | null;
   command: string[];
   pid: number | null;
-  host: string;
-  system: string;
+  host: string | null;
+  system: string | null;
   cpus: number | null;
-  start: string;
-  duration: number;
+  start: string | null;
+  duration: number | null;
   runtimes: { name: string; processes: number }[];
   samples: number;
-  cpu: number;
+  cpu: number | null;
   wall: number | null;
-  cpu_not_sampled: number;
+  cpu_not_sampled: number | null;
   kernel_cpu: number | null;
   rate_asked: number | null;
   rate_achieved: number | null;

@@ -38,17 +38,19 @@ function rateFact(facts: Facts): Fact {
 
 function cpuFact(facts: Facts): Fact {
   const notes = [];
+  const cpu = facts.cpu ?? 0;
+  const notSampled = facts.cpu_not_sampled ?? 0;
   let warns = false;
   if (facts.kernel_cpu !== null) {
     notes.push(`the kernel counted ${seconds(facts.kernel_cpu)}`);
-    warns = Math.abs(facts.kernel_cpu - facts.cpu) > 0.05 * facts.kernel_cpu;
+    warns = Math.abs(facts.kernel_cpu - cpu) > 0.05 * facts.kernel_cpu;
   }
-  if (facts.cpu_not_sampled > 0) {
-    notes.push(`${format.share(facts.cpu_not_sampled, facts.cpu)} fell between samples, shown as “[not sampled]”`);
-    warns ||= facts.cpu_not_sampled > 0.2 * facts.cpu;
+  if (notSampled > 0) {
+    notes.push(`${format.share(notSampled, cpu)} fell between samples, shown as “[not sampled]”`);
+    warns ||= notSampled > 0.2 * cpu;
   }
   if (facts.wall !== null) notes.push(`${seconds(facts.wall)} of wall time, over all threads`);
-  return { label: "CPU time", value: seconds(facts.cpu), notes, warns };
+  return { label: "CPU time", value: seconds(cpu), notes, warns };
 }
 
 function causes(counts: Record<string, number>, names: [string, string][]): { sum: number; notes: string[] } {
@@ -121,7 +123,7 @@ function pauseFact({ pauses }: Facts): Fact {
 
 function ownFact(facts: Facts): Fact | null {
   if (facts.own === null) return null;
-  const part = facts.cpu > 0 ? `${format.share(facts.own.cpu, facts.cpu)} of the program’s` : "";
+  const part = facts.cpu !== null && facts.cpu > 0 ? `${format.share(facts.own.cpu, facts.cpu)} of the program’s` : "";
   return {
     label: "The agent itself",
     value: `${seconds(facts.own.cpu)} of CPU`,
@@ -207,7 +209,8 @@ export function titleOf({ runs }: Report): string {
   return names[0] === names[1] ? `${names[0]}, before and after` : `${names[0]} → ${names[1]}`;
 }
 
-function startText(start: string): string {
+function startText(start: string | null): string {
+  if (start === null) return "";
   const date = new Date(start);
   if (Number.isNaN(date.getTime()) || date.getTime() === 0) return "";
   return date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "medium" });
@@ -217,10 +220,10 @@ function whatOf(facts: Facts): HTMLElement {
   const rows: [string, Node | string][] = [];
   if (facts.command.length > 0) rows.push(["Command", h("code", {}, nameText(facts.command.join(" ")))]);
   const start = startText(facts.start);
-  const time = [start, facts.duration > 0 ? `for ${seconds(facts.duration)}` : ""].filter((text) => text !== "").join(", ");
+  const time = [start, facts.duration !== null ? `for ${seconds(facts.duration)}` : ""].filter((text) => text !== "").join(", ");
   if (time !== "") rows.push(["When", time]);
   const cpus = facts.cpus === null ? "" : format.plural(facts.cpus, "CPU");
-  const host = [facts.host, facts.system, cpus].filter((text) => text !== "").map(printable);
+  const host = [facts.host ?? "", facts.system ?? "", cpus].filter((text) => text !== "").map(printable);
   if (host.length > 0) rows.push(["Where", host.join(" · ")]);
   const runtimes = facts.runtimes.map(({ name, processes }) => `${printable(name)} (${format.count(processes)} ${processes === 1 ? "process" : "processes"})`);
   if (runtimes.length > 0) rows.push(["Runtimes", runtimes.join(", ")]);

@@ -25,7 +25,8 @@ export class TimeStrip {
   ) {
     const [run] = view.report.runs;
     this.slice = run.slice;
-    this.end = run.facts.duration > (run.slices - 1) * (run.slice / 1e9) ? run.facts.duration * 1e9 : run.slices * run.slice;
+    const duration = (run.facts.duration ?? 0) * 1e9;
+    this.end = duration > (run.slices - 1) * run.slice ? duration : run.slices * run.slice;
     this.from = this.slider(() => this.choose(Number(this.from.value), Math.max(Number(this.from.value) + 1, this.view.choice.to)));
     this.to = this.slider(() => this.choose(Math.min(Number(this.to.value) - 1, this.view.choice.from), Number(this.to.value)));
     this.canvas.addEventListener("pointerdown", (event) => this.startDrag(event));
