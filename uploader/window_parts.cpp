@@ -11,6 +11,15 @@
 namespace agent {
 namespace {
 
+// Of two profiles with the same labels and time the server keeps one: these are one series,
+// wherever they lie.
+struct ByValue {
+  using Pointer = std::shared_ptr<const Labels>;
+  bool operator()(const Pointer& a, const Pointer& b) const {
+    return a != b && (a == nullptr || (b != nullptr && *a < *b));
+  }
+};
+
 using Row = std::pair<std::pair<StackId, std::optional<ThreadIndex>>, SampleValue>;
 
 std::vector<Row> RowsOf(const Profile& window, bool threads) {
@@ -42,7 +51,7 @@ Profile PartOf(const Profile& window, std::span<const Row> rows, std::size_t ind
 }  // namespace
 
 std::vector<LabelledWindow> SplitByLabels(const Profile& window) {
-  std::map<std::shared_ptr<const Labels>, std::size_t> places;
+  std::map<std::shared_ptr<const Labels>, std::size_t, ByValue> places;
   std::vector<LabelledWindow> groups;
   for (const Profile::Entry& entry : window.Entries()) {
     const ThreadInfo& thread = window.Thread(entry.key.thread);

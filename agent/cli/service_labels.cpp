@@ -77,15 +77,25 @@ Labels ServiceLabelsOf(std::string_view environment, std::string_view cgroup,
 
 std::shared_ptr<const Labels> ServiceLabels::Of(Pid process) {
   const std::string folder = fmt::format("/proc/{}", static_cast<pid_t>(process));
-  const auto environment = ReadProcFile(folder + "/environ", kMostBytes);
+  const std::string environment =
+      ReadProcFile(folder + "/environ", kMostBytes).value_or(std::string());
   const auto cgroup = ReadProcFile(folder + "/cgroup");
-  Labels labels = ServiceLabelsOf(environment.value_or(""), cgroup.value_or(""), ProgramOf(folder));
+  const std::string program = ProgramOf(folder);
+  if (environment.empty() && program.empty()) return nullptr;
+  Labels labels = ServiceLabelsOf(environment, cgroup.value_or(""), program);
   for (const auto& [key, value] : node_) SetLabel(labels, key, value);
   std::ranges::sort(labels);
   if (known_.size() >= kMostKnown) known_.clear();
   std::shared_ptr<const Labels>& known = known_[labels];
   if (known == nullptr) known = std::make_shared<const Labels>(labels);
   return known;
+}
+
+std::shared_ptr<const Labels> WithPid(const Labels& labels, Pid process) {
+  Labels with = labels;
+  SetLabel(with, "pid", fmt::format("{}", static_cast<pid_t>(process)));
+  std::ranges::sort(with);
+  return std::make_shared<const Labels>(std::move(with));
 }
 
 }  // namespace agent

@@ -21,6 +21,7 @@ namespace agent {
 class ServiceLabels {
  public:
   explicit ServiceLabels(Labels node) : node_(std::move(node)) {}
+  /// Null when it has ended.
   [[nodiscard]] std::shared_ptr<const Labels> Of(Pid process);
 
  private:
@@ -32,5 +33,8 @@ class ServiceLabels {
 /// the executable's path.
 [[nodiscard]] Labels ServiceLabelsOf(std::string_view environment, std::string_view cgroup,
                                      std::string_view program);
+
+/// `labels` with the process's id as "pid", in the place of one that they have: --tag-pid.
+[[nodiscard]] std::shared_ptr<const Labels> WithPid(const Labels& labels, Pid process);
 
 }  // namespace agent

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -184,12 +185,32 @@ std::shared_ptr<ServiceLabels> ServicesOf(const Settings& settings) {
   return std::make_shared<ServiceLabels>(node);
 }
 
-std::unique_ptr<Uploader> StartUploader(const SessionPlan& plan, const MemoryBounds& bounds) {
-  const Settings& settings = plan.settings;
+Labels LabelsOf(const SessionPlan& plan) {
+  Labels place = FindPlace([](const char* name) { return std::getenv(name); });
+  if (plan.settings.tag_pid) place.emplace_back("pid", "");  // room for each process's own
+  return MakeLabels(plan.application_name, plan.settings.tags, place);
+}
+
+// Null: all processes are in the run's own series, `labels`.
+std::function<std::shared_ptr<const Labels>(Pid)> LabelsByProcess(const Settings& settings,
+                                                                  const Labels& labels) {
+  const std::shared_ptr<ServiceLabels> services = ServicesOf(settings);
+  if (!services && !settings.tag_pid) return nullptr;
+  return [services, labels, tag_pid = settings.tag_pid](Pid process) {
+    const auto of_service = services ? services->Of(process) : nullptr;
+    if (!tag_pid) return of_service;
+    return WithPid(of_service ? *of_service : labels, process);
+  };
+}
+
+std::unique_ptr<Uploader> StartUploader(const Settings& settings, const Labels& labels,
+                                        const MemoryBounds& bounds) {
   UploadOptions options;
   options.servers = settings.servers;
-  options.labels = MakeLabels(plan.application_name, settings.tags,
-                              FindPlace([](const char* name) { return std::getenv(name); }));
+  options.labels = labels;
+  // What belongs to no process that was seen.
+  if (settings.tag_pid)
+    std::erase_if(options.labels, [](auto& label) { return label.first == "pid"; });
   options.formats = settings.upload_formats;
   options.http = settings.http;
   options.threads = settings.threads;
@@ -252,13 +273,12 @@ int RunSession(const SessionPlan& plan, const SamplerStart& start) {
                        spies.functions().Marker("[other stacks]"), bounds.run);
   std::unique_ptr<Uploader> uploader;
   std::vector<ProfileSink*> sinks = {&recorder};
-  if (!plan.settings.servers.empty()) {
-    uploader = StartUploader(plan, bounds);
-    sinks.insert(sinks.begin(), uploader.get());
-  }
   SamplerOptions options = OptionsOf(plan.settings, bounds);
-  if (const auto services = ServicesOf(plan.settings)) {
-    options.labels_of = [services](Pid process) { return services->Of(process); };
+  if (!plan.settings.servers.empty()) {
+    const Labels labels = LabelsOf(plan);
+    uploader = StartUploader(plan.settings, labels, bounds);
+    sinks.insert(sinks.begin(), uploader.get());
+    options.labels_of = LabelsByProcess(plan.settings, labels);
   }
   const std::unique_ptr<PullServer> pull =
       StartPullServer(plan.settings, options, *start.page, uploader.get());

@@ -299,6 +299,13 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.threads);
            }},
+    Option{"tag-pid", "PYROSCOPE_TAG_PID", "",
+           "Send each process's profiles with its id as label pid (a series for each; a file has "
+           "it anyway)",
+           kServer, kSampling,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.tag_pid);
+           }},
     Option{"demangle", "", "HOW",
            "Names of C++ and Rust: full, simplified (no template arguments, no parameters), none "
            "(default: full)",

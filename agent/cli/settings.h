@@ -50,6 +50,7 @@ struct Settings {
   Demangle demangle = Demangle::kFull;
   bool debuginfod = false;
   bool threads = false;
+  bool tag_pid = false;
   bool gil = false;
   bool native = false;
   bool dotnet_raw_names = false;

@@ -229,14 +229,15 @@ void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
   });
 }
 
+ThreadIndex ProcessSampler::InternThread(Tid tid, const std::string& name) {
+  if (context_.labels_of && labels_ == nullptr) labels_ = context_.labels_of(pid_);
+  return context_.window->InternThread(
+      {.pid = pid_, .tid = tid, .process_name = comm_, .thread_name = name, .labels = labels_});
+}
+
 ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
   if (thread.index_of != context_.window.get()) {
-    if (context_.labels_of && labels_ == nullptr) labels_ = context_.labels_of(pid_);
-    thread.index = context_.window->InternThread({.pid = pid_,
-                                                  .tid = thread.tid,
-                                                  .process_name = comm_,
-                                                  .thread_name = thread.comm,
-                                                  .labels = labels_});
+    thread.index = InternThread(thread.tid, thread.comm);
     thread.index_of = context_.window.get();
   }
   return thread.index;
@@ -755,10 +756,7 @@ Nanoseconds ProcessSampler::End(WallTime wall) {
   }
   if (rest > Nanoseconds(0)) {
     const Frame frame{.function = context_.not_sampled, .line = 0};
-    const ThreadIndex index = context_.window->InternThread({.pid = pid_,
-                                                             .tid = Tid{static_cast<pid_t>(pid_)},
-                                                             .process_name = comm_,
-                                                             .thread_name = comm_});
+    const ThreadIndex index = InternThread(Tid{static_cast<pid_t>(pid_)}, comm_);
     context_.window->Add(context_.window->InternStack({&frame, 1}), index, SampleKind::kCpu, wall,
                          {.count = 0, .cpu_ns = rest.count()});
     claimed_ += rest;

@@ -56,7 +56,8 @@ struct SamplingContext {
   /// CPU time used before the first look belongs to the profile (a program that we launched).
   bool count_from_birth = true;
 
-  /// Of a run over many services: those of a process. Asked once for each image that it executes.
+  /// Of a run over many series: those of a process; null: the run's own. Asked for each image that
+  /// it executes.
   std::function<std::shared_ptr<const Labels>(Pid)> labels_of;
 
   bool said_not_permitted = false;
@@ -198,6 +199,7 @@ class ProcessSampler final : private StopClient {
   void TryAttach(MonotonicTime now);
   void Note(const Refusal& refusal);
   void CountRuntime(std::int64_t processes);
+  ThreadIndex InternThread(Tid tid, const std::string& name);
   ThreadIndex IndexOf(Thread& thread);
   bool ReadClock();
   [[nodiscard]] Nanoseconds HotTime() const;

@@ -177,6 +177,31 @@ class Windows(UploadTest):
         # The four that work; the main thread starts the interpreter and waits.
         self.assertGreaterEqual(len([ns for ns in threads.values() if ns > 5e7]), 4, threads)
 
+    def test_processes_are_series_when_asked_for(self):
+        for environment, flags in (({}, ["--tag-pid"]), ({"PYROSCOPE_TAG_PID": "true"}, [])):
+            server = self.receive()
+            run = self.run_agent(server.address, [str(PROGRAMS / "family.py"), "0.5"], flags=flags, environment=environment)
+            self.assertEqual(run.status, 0, run.stderr)
+            self.assertEqual(server.errors(), [])
+            truth = json.loads(run.stdout.decode().splitlines()[-1])
+            cpu, functions = {}, {}
+            for profile in server.profiles():
+                self.assertFalse(profile["duplicate"])
+                pid = int(profile["labels"].get("pid", 0))
+                cpu[pid] = cpu.get(pid, 0) + profile["cpu_ns"]
+                functions.setdefault(pid, set()).update(profile["functions"])
+            for who, function in (("parent", "in_thread"), ("child", "in_child")):
+                self.assertAlmostEqual(cpu[truth[who]] / 1e9, truth[who + "_ns"] / 1e9, delta=0.06, msg=who)
+                self.assertEqual([pid for pid in functions if function in functions[pid]], [truth[who]])
+            # What no process that was seen used is nobody's.
+            self.assertEqual(set(cpu) - {truth["parent"], truth["child"], 0}, set())
+
+    def test_processes_are_one_series_else(self):
+        server = self.receive()
+        run = self.run_agent(server.address, [str(PROGRAMS / "family.py"), "0.3"])
+        self.assertEqual(run.status, 0, run.stderr)
+        self.assertEqual({profile["labels"].get("pid") for profile in server.profiles()}, {None})
+
     def check_times(self, profiles, begin, end):
         profiles.sort(key=lambda p: p["time_ns"])
         starts = [p["time_ns"] for p in profiles]

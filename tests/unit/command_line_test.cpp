@@ -136,6 +136,7 @@ TEST_CASE("the command line goes before the environment, the environment before 
       {"PYROSCOPE_SAMPLE_RATE", "25"},
       {"PYROSCOPE_APPLICATION_NAME", "email.service"},
       {"PYROSCOPE_LOG_LEVEL", "loud"},
+      {"PYROSCOPE_TAG_PID", "true"},
       {"PYROSCOPE_UPLOAD_INTERVAL", ""}};
   const auto get = [&](const char* name) -> const char* {
     const auto found = environment.find(name);
@@ -146,6 +147,7 @@ TEST_CASE("the command line goes before the environment, the environment before 
   ApplyEnvironment(Command::kExec, {}, get, settings);
   CHECK(settings.sample_rate == 25);
   CHECK(settings.application_name == "email.service");
+  CHECK(settings.tag_pid);
   CHECK(settings.log_level == LogLevel::kWarn);
   Settings own;
   own.sample_rate = 50;

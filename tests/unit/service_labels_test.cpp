@@ -56,15 +56,26 @@ TEST_CASE("Service labels: one pointer for equal labels; the user's tags go befo
   CHECK(ServiceOf(*labels) == "mine");
 }
 
+TEST_CASE("Service labels: none of a process that has ended") {
+  ServiceLabels services({});
+  CHECK(services.Of(Pid{0x7fffffff}) == nullptr);
+}
+
+TEST_CASE("The label of a process goes in the place of the user's") {
+  CHECK(*WithPid({{"a", "b"}, {"pid", "mine"}, {"service_name", "s"}}, Pid{4711}) ==
+        Labels{{"a", "b"}, {"pid", "4711"}, {"service_name", "s"}});
+}
+
 TEST_CASE("A window is split by the labels of its processes; nothing is lost") {
   FunctionTable functions;
   Profile window(WallTime(std::chrono::seconds(1'700'000'000)), std::chrono::milliseconds(100));
   window.set_duration(std::chrono::seconds(10));
   window.losses().torn = 3;
   const auto a = std::make_shared<const Labels>(Labels{{"service_name", "a"}});
+  const auto equal = std::make_shared<const Labels>(*a);  // one series on the server
   const Frame frame{.function = functions.Intern("f", "", 0)};
-  for (const auto& [pid, labels] :
-       std::vector<std::pair<int, std::shared_ptr<const Labels>>>{{1, a}, {2, a}, {3, nullptr}}) {
+  for (const auto& [pid, labels] : std::vector<std::pair<int, std::shared_ptr<const Labels>>>{
+           {1, a}, {2, equal}, {3, nullptr}}) {
     window.Add(window.InternStack({&frame, 1}),
                window.InternThread({.pid = Pid{pid},
                                     .tid = Tid{pid},
@@ -76,8 +87,8 @@ TEST_CASE("A window is split by the labels of its processes; nothing is lost") {
   const auto groups = SplitByLabels(window);
   REQUIRE(groups.size() == 2);
   for (const LabelledWindow& group : groups) {
-    CHECK(group.window.Total().cpu_ns == (group.labels == a ? 20 : 10));
-    CHECK(group.window.Total().count == (group.labels == a ? 2 : 1));
+    CHECK(group.window.Total().cpu_ns == (group.labels ? 20 : 10));
+    CHECK(group.window.Total().count == (group.labels ? 2 : 1));
     CHECK(group.window.duration() == window.duration());
   }
   CHECK(groups[0].window.losses().torn + groups[1].window.losses().torn == 3);
