@@ -174,7 +174,7 @@ TEST_CASE_METHOD(Fixture, "the summary counts recursion once, and shows no contr
               {.count = 4, .cpu_ns = 44'000'000});
   const std::string text = FormatSummary(profile, {});
   CHECK(text.find('\x1b') == std::string::npos);
-  CHECK(text.find(" 44.00 %  44.00 %    0.04  ?[2Jevil (/e.py:1)") != std::string::npos);
+  CHECK(text.find(" 44.00 %  44.00 %    0.04  \\x1b[2Jevil (/e.py:1)") != std::string::npos);
   CHECK(text.find("  0.00 %  84.00 %    0.00  main (/a.py:1)") != std::string::npos);
   CHECK(text.find("8 samples, 0.10 s of CPU in 2.00 s") != std::string::npos);
 }
