@@ -348,9 +348,8 @@ constexpr std::array kOptions = {
            kLines, kAllCommands, ApplyLogLevel},
     Option{"no-logging", "PYROSCOPE_NO_LOGGING", "", "No lines of the agent's own at all", kLines,
            kSampling,
-           [](Settings& settings, const std::string& text) {
-             return ApplySwitch(text, settings.no_logging);
-           }},
+           [](Settings& settings,
+              const std::string& text) { return ApplySwitch(text, settings.no_logging); }},
 };
 
 }  // namespace

@@ -71,7 +71,8 @@ TEST_CASE("Unnamed report: the summary ends in it, without the path's control ch
   RunFacts facts;
   facts.unnamed.assign(unnamed.begin(), unnamed.end());
   const std::string text = FormatSummary(profile, facts, {.prefix = "agent: "});
-  CHECK(text.find("agent: 50.0 % of the samples are in code without a name, all in /srv/\\x1b[2J: ") !=
+  CHECK(text.find(
+            "agent: 50.0 % of the samples are in code without a name, all in /srv/\\x1b[2J: ") !=
         std::string::npos);
   CHECK(text.ends_with("\n"));
   CHECK(FormatSummary(profile, {}).find("without a name") == std::string::npos);
