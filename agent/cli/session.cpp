@@ -197,7 +197,7 @@ std::function<std::shared_ptr<const Labels>(Pid)> LabelsByProcess(const Settings
   const std::shared_ptr<ServiceLabels> services = ServicesOf(settings);
   if (!services && !settings.tag_pid) return nullptr;
   return [services, labels, tag_pid = settings.tag_pid](Pid process) {
-    const auto of_service = services ? services->Of(process) : nullptr;
+    auto of_service = services ? services->Of(process) : nullptr;
     if (!tag_pid) return of_service;
     return WithPid(of_service ? *of_service : labels, process);
   };
