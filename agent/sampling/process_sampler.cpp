@@ -478,6 +478,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   if (thread.is_missed) return;
   thread.misses = 0;
   if (!spy_->WantsSnapshots()) {
+    stack_.clear();  // that of another thread, which was asked at the same time
     stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
     return;
