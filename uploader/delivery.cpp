@@ -29,7 +29,7 @@ Tally Minus(const Tally& now, const Tally& before) {
 
 }  // namespace
 
-Delivery::Delivery(std::string server, Bounds bounds, Backoff backoff,
+Delivery::Delivery(std::string server, Bytes bounds, Backoff backoff,
                    std::vector<UploadFormat> formats, std::unique_ptr<Spool> spool)
     : server_(std::move(server)),
       bounds_(bounds),
@@ -77,11 +77,11 @@ void Delivery::Push(UploadWindow window) {
 
 void Delivery::MakeRoom() {
   while (queue_.size() > 1) {
-    std::size_t Bounds::* scarce = nullptr;
+    std::size_t Bytes::* scarce = nullptr;
     if (size_.memory > bounds_.memory) {
-      scarce = &Bounds::memory;
+      scarce = &Bytes::memory;
     } else if (size_.disk > bounds_.disk) {
-      scarce = &Bounds::disk;
+      scarce = &Bytes::disk;
     } else {
       return;
     }
@@ -100,7 +100,7 @@ void Delivery::MakeRoom() {
 // Of what holds `scarce` the neighbours of a series that make the shortest window: so all of the
 // past becomes coarser together.
 std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair(
-    std::size_t Bounds::* scarce) const {
+    std::size_t Bytes::* scarce) const {
   std::optional<std::pair<std::size_t, std::size_t>> best;
   Nanoseconds best_span = kMaxMerged;
   // Of each series the last one before: many series stand between each other.
@@ -122,7 +122,7 @@ std::optional<std::pair<std::size_t, std::size_t>> Delivery::FindPair(
 }
 
 // True if there may be more room now.
-bool Delivery::MergeOldest(std::size_t Bounds::* scarce) {
+bool Delivery::MergeOldest(std::size_t Bytes::* scarce) {
   const auto pair = FindPair(scarce);
   if (!pair) return false;
   Entry& first = queue_[pair->first];
@@ -171,7 +171,7 @@ std::optional<Attempt> Delivery::Take(WallTime now) {
     Lose(Remove(old), LossCause::kTooOld);
   }
   if (queue_.empty()) return std::nullopt;
-  const Bounds size = queue_.front().size;
+  const Bytes size = queue_.front().size;
   in_flight_ = Remove(queue_.begin());
   size_ += size;
   Entry& entry = *in_flight_;

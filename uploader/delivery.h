@@ -51,26 +51,27 @@ class Delivery {
   /// How often a line tells of losses.
   static constexpr Nanoseconds kReportEvery = std::chrono::minutes(1);
 
-  /// How much the queue may hold, in bytes.
-  struct Bounds {
+  /// Of windows, by where they are.
+  struct Bytes {
     std::size_t memory = 0;
     std::size_t disk = 0;  // with a spool; what the disk does not take stays in memory
 
-    Bounds& operator+=(const Bounds& other) {
+    Bytes& operator+=(const Bytes& other) {
       memory += other.memory;
       disk += other.disk;
       return *this;
     }
-    Bounds& operator-=(const Bounds& other) {
+    Bytes& operator-=(const Bytes& other) {
       memory -= other.memory;
       disk -= other.disk;
       return *this;
     }
   };
 
-  /// `server` is what messages call it. `formats` are tried in turn until the server knows one.
-  /// `spool`: null for none; the queue is there then, and begins with what was in it.
-  Delivery(std::string server, Bounds bounds, Backoff backoff,
+  /// `server` is what messages call it. `bounds`: how much the queue may hold. `formats` are tried
+  /// in turn until the server knows one. `spool`: null for none; the queue is there then, and
+  /// begins with what was in it.
+  Delivery(std::string server, Bytes bounds, Backoff backoff,
            std::vector<UploadFormat> formats = {UploadFormat::kPush},
            std::unique_ptr<Spool> spool = nullptr);
 
@@ -104,7 +105,7 @@ class Delivery {
     std::optional<SpoolId> spooled = std::nullopt;
     std::shared_ptr<const HttpRequest> request = nullptr;  // null: never tried
     UploadFormat format = UploadFormat::kPush;             // of the request
-    Bounds size = {};                                      // what it counts for in size_
+    Bytes size = {};                                       // what it counts for in size_
     int failures = 0;
     bool unanswered = false;    // was sent, and the server did not say what became of it
     bool stands_alone = false;  // cannot be merged with the next one
@@ -115,9 +116,9 @@ class Delivery {
   void Insert(const Place& place, Entry entry);
   Entry Remove(const Place& place);
   void MakeRoom();
-  bool MergeOldest(std::size_t Bounds::* scarce);
+  bool MergeOldest(std::size_t Bytes::* scarce);
   [[nodiscard]] std::optional<std::pair<std::size_t, std::size_t>> FindPair(
-      std::size_t Bounds::* scarce) const;
+      std::size_t Bytes::* scarce) const;
   void Lose(const Entry& entry, LossCause cause);
   void Forget(const Entry& entry);
   std::optional<Notice> Sent();
@@ -127,7 +128,7 @@ class Delivery {
   void GoOn();
 
   std::string server_;
-  Bounds bounds_;
+  Bytes bounds_;
   Backoff backoff_;
   std::vector<UploadFormat> formats_;
   std::unique_ptr<Spool> spool_;
@@ -135,7 +136,7 @@ class Delivery {
   std::optional<std::size_t> proven_;  // the one that the server took last
   std::deque<Entry> queue_;            // oldest first, but for those that the server failed at
   std::optional<Entry> in_flight_;
-  Bounds size_;  // of the queue and of what is in flight
+  Bytes size_;  // of the queue and of what is in flight
   MonotonicTime next_try_ = MonotonicTime::min();
   bool is_down_ = false;
   bool said_down_ = false;

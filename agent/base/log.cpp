@@ -5,11 +5,9 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <functional>
 #include <string>
 #include <utility>
 
-#include "agent/base/log_copy.h"
 #include "agent/base/printable.h"
 #include "agent/base/transient_line.h"
 

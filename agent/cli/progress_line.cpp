@@ -7,9 +7,9 @@
 #include <chrono>
 #include <utility>
 
+#include "agent/base/printable.h"
 #include "agent/base/transient_line.h"
 #include "agent/process/job_control.h"
-#include "agent/report/printable.h"
 
 namespace agent {
 namespace {

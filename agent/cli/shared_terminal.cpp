@@ -10,7 +10,7 @@
 #include <new>
 #include <string_view>
 
-#include "agent/base/log_copy.h"
+#include "agent/base/log.h"
 #include "agent/base/write_all.h"
 #include "agent/process/job_control.h"
 

@@ -27,9 +27,8 @@ class ConnectKeeper {
 
  private:
   void TakeSignal(const siginfo_t& info);
-  void Reap();
-
   void Stop();
+  void Reap();
 
   SupervisedSampler& sampler_;
   const std::function<void()> before_stop_;

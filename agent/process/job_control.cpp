@@ -5,29 +5,17 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdint>
-
-#include "agent/base/parse_number.h"
 #include "agent/process/proc_file.h"
+#include "agent/process/task_stat.h"
 
 namespace agent {
 
-bool IsForeground(std::string_view stat, dev_t terminal) {
-  // Behind the name, which may have anything in it: state ppid pgrp session tty_nr tpgid.
-  stat.remove_prefix(std::min(stat.rfind(") ") + 2, stat.size()));
-  std::array<std::int64_t, 6> fields{};
-  for (std::int64_t& field : fields) {
-    const std::size_t end = std::min(stat.find(' '), stat.size());
-    field = ParseNumber<std::int64_t>(stat.substr(0, end)).value_or(-1);
-    stat.remove_prefix(std::min(end + 1, stat.size()));
-  }
-  const auto device = static_cast<std::uint64_t>(fields[4]);  // new_encode_dev, linux/kdev_t.h
-  const auto major_number = static_cast<unsigned>((device & 0xfff00) >> 8);
-  const auto minor_number = static_cast<unsigned>((device & 0xff) | ((device >> 12) & 0xfff00));
-  if (::makedev(major_number, minor_number) != terminal || fields[5] <= 0) return true;
-  return fields[2] == fields[5];
+bool IsForeground(std::string_view text, dev_t terminal) {
+  const Result<TaskStat> stat = ParseTaskStat(text);
+  if (!stat || stat->foreground_group == 0) return true;
+  const unsigned major_number = (stat->terminal & 0xfff00) >> 8;
+  const unsigned minor_number = (stat->terminal & 0xff) | ((stat->terminal >> 12) & 0xfff00);
+  return ::makedev(major_number, minor_number) != terminal || stat->group == stat->foreground_group;
 }
 
 bool IsForeground(pid_t process, int fd) {

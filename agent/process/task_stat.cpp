@@ -53,8 +53,11 @@ Result<TaskStat> ParseTaskStat(std::string_view text) {
   stat.state = text[close + 2];
   NumberReader numbers(text.substr(close + 4));
   stat.parent = Pid{static_cast<pid_t>(numbers.Next())};  // field 4
-  numbers.Skip(4);                                        // pgrp session tty_nr tpgid
-  stat.flags = numbers.Next();                            // 9
+  stat.group = static_cast<pid_t>(numbers.Next());        // 5
+  numbers.Skip(1);
+  stat.terminal = static_cast<std::uint32_t>(numbers.Next());  // 7
+  stat.foreground_group = static_cast<pid_t>(numbers.Next());  // 8
+  stat.flags = numbers.Next();                                 // 9
   numbers.Skip(12);
   stat.start_time = numbers.Next();  // 22
   numbers.Skip(3);                   // vsize rss rsslim

@@ -16,7 +16,10 @@ struct TaskStat {
   std::string comm;  ///< As the kernel has it, at most 15 bytes; may hold any byte.
   char state = '?';  ///< 'R' running or runnable, 'S', 'D', 'T', 't', 'Z', ...
   Pid parent{};
-  std::uint64_t flags = 0;  ///< PF_* of the kernel's sched.h.
+  pid_t group = 0;             ///< Of processes, as job control has them.
+  std::uint32_t terminal = 0;  ///< As new_encode_dev (linux/kdev_t.h) has it; 0: none.
+  pid_t foreground_group = 0;  ///< Of that terminal; 0: none.
+  std::uint64_t flags = 0;     ///< PF_* of the kernel's sched.h.
   std::uint64_t start_time =
       0;  ///< Clock ticks since boot: with the pid it names a process for good.
   /// Differ between the images that a process has executed (addresses are randomised); 0 without

@@ -34,8 +34,8 @@ void ProcessSampler::EndBursts() {
 bool ProcessSampler::HasSlept(Thread& thread) {
   std::array<char, 4096> buffer;  // NOLINT: Read fills it
   const Result<std::string_view> text = thread.status.Read(buffer);
-  const Result<std::uint64_t> sleeps =
-      text ? ParseVoluntarySwitches(*text) : Fail(Errc::kGone, "ended");
+  if (!text) return true;
+  const Result<std::uint64_t> sleeps = ParseVoluntarySwitches(*text);
   if (!sleeps) return true;
   return std::exchange(thread.sleeps, *sleeps) != *sleeps;
 }

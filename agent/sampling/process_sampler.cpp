@@ -7,16 +7,9 @@
 #include <array>
 #include <utility>
 
-#include "agent/base/log.h"
-#include "agent/process/blocked_call.h"
-#include "agent/process/rights.h"
-
 namespace agent {
 namespace {
 
-// A thread that did nothing for this long is read only when the process's own clock tells that some
-// such thread ran.
-constexpr std::chrono::seconds kCoolDown{1};
 // The process's clock is read so seldom that it takes a half percent of the time at most.
 constexpr Nanoseconds kShortestClockPause = std::chrono::milliseconds(2);
 // How long the word of stat is good for a thread that has had its CPU since.
@@ -24,18 +17,7 @@ constexpr std::chrono::milliseconds kStatKept{4};
 constexpr std::size_t kManyThreads = 64;
 constexpr int kClockPause = 200;
 constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
-constexpr std::chrono::seconds kForkToExec{1};
-constexpr int kMostLooks = 3;
 constexpr int kMostTorn = 4;  // ticks of bursts
-constexpr int kMostMisses = 20;
-constexpr std::size_t kEntryFrames = 2;  // do_syscall_64, entry_SYSCALL_64_after_hwframe
-// An interpreter needs some 10 ms from exec to its first frame.
-constexpr std::chrono::milliseconds kFirstAttachPause{4};
-constexpr std::chrono::milliseconds kStartUp{300};
-constexpr std::chrono::milliseconds kLongestAttachPause{500};
-// A table of a large library takes a tenth of a second to compile.
-constexpr std::chrono::seconds kLongestWaitForTables{2};
-constexpr std::size_t kMaxWaitingBytes = 32u << 20;
 
 // The stack of samples that only take their share of the CPU time.
 constexpr StackId kLeftOut{0xffffffff};
@@ -160,11 +142,14 @@ void ProcessSampler::LookAtColdThreads(MonotonicTime now, WallTime wall) {
   cold_seen_ = clock_ - HotTime();
 }
 
+Result<SchedStat> ProcessSampler::SchedStatOf(Thread& thread) {
+  std::array<char, 256> buffer;  // NOLINT: Read fills it
+  AGENT_TRY(const std::string_view text, thread.schedstat.Read(buffer));
+  return ParseSchedStat(text);
+}
+
 ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, WallTime wall) {
-  std::array<char, 1024> buffer;  // NOLINT: Read fills it
-  const Result<std::string_view> text = thread.schedstat.Read(buffer);
-  if (!text) return Look::kGone;
-  const Result<SchedStat> sched = ParseSchedStat(*text);
+  const Result<SchedStat> sched = SchedStatOf(thread);
   if (!sched) return Look::kGone;
   const bool first = !thread.looked_at;
   // A thread that was off its CPU and whose figures have not moved has not run: its stack is the
@@ -178,6 +163,7 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
                        now - thread.stat_read < kStatKept;
   bool has_burst_run = runs_on;
   if (!runs_on) {
+    std::array<char, 1024> buffer;  // NOLINT: Read fills it
     const Result<std::string_view> stat_text = thread.stat.Read(buffer);
     if (!stat_text) return Look::kGone;
     const Result<TaskStat> stat = ParseTaskStat(*stat_text);
@@ -305,296 +291,9 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
   context_.page->samples_taken.fetch_add(1, std::memory_order_relaxed);
 }
 
-// A thread that has run since the last look, and sleeps now. It is read without a stop.
-void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall) {
-  thread.was_running = true;  // so that it is looked at again, until this has succeeded
-  thread.stat_read = {};
-  if (thread.is_asked) return;
-  AddWallTime(thread, now);
-  if (!spy_ || is_fallback_) TryAttach(now);
-  std::array<char, 256> buffer;  // NOLINT: Read fills it
-  const Result<std::string_view> text = thread.syscall.Read(buffer);
-  if (!text) return;
-  const Result<std::optional<BlockedCall>> call = ParseBlockedCall(*text);
-  if (!call || !*call) return;
-  Stack kernel_frames = ReadKernelFrames(thread);
-  // Only the way into the kernel: it is not asleep yet.
-  if (!kernel_frames.empty() && kernel_frames.size() <= kEntryFrames) return;
-  if (!spy_ || !spy_->WantsSnapshots()) {
-    stack_.clear();
-    if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
-      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
-      if (outcome == StackOutcome::kWithoutGil) {
-        LeaveOutWallTime(thread, now);
-        thread.was_running = false;
-        return;
-      }
-    }
-    // Only if it did not run meanwhile is this one stack.
-    if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
-    if (stack_.empty())
-      stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
-    AddSleeper(thread, (*call)->number, kernel_frames, now);
-    return;
-  }
-  Snapshot snapshot;
-  snapshot.tid = thread.tid;
-  snapshot.at = wall;
-  snapshot.blocked_in = (*call)->number;
-  snapshot.content.is_of_sleeper = true;
-  snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
-  snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
-  static_cast<void>(spy_->PrepareStop(thread.inner_tid));
-  context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
-  spy_->CopyMore(thread.inner_tid, snapshot.content);
-  context_.copier.Keep(snapshot.content);
-  // Only if it did not run meanwhile is this one stack.
-  if (HasRun(thread)) return;
-  StackExtent extent;
-  const StackOutcome outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
-  if (outcome == StackOutcome::kWithoutGil) {
-    LeaveOutWallTime(thread, now);
-    thread.was_running = false;
-    return;
-  }
-  const bool was_cut = outcome == StackOutcome::kTruncated;
-  if (outcome == StackOutcome::kStack || (was_cut && thread.stack.copies_all())) {
-    AddSleeper(thread, (*call)->number, kernel_frames, now);
-  }
-  if (outcome == StackOutcome::kStack || was_cut) {
-    thread.stack.Learn(extent, was_cut);
-  } else if (outcome == StackOutcome::kIncomplete && thread.blip && thread.blocked == **call) {
-    // It ran for a moment, since we stopped it, and sleeps where it slept.
-    thread.blip = false;
-    thread.was_running = false;
-  } else if (outcome == StackOutcome::kIncomplete) {
-    // Some register is missing that only a stop tells: one for each time that it goes to sleep.
-    thread.blip = true;
-    thread.asked_asleep = true;
-    thread.blocked = **call;
-    thread.kernel_frames = std::move(kernel_frames);
-    AskForStop(thread, wall);
-  }
-}
-
-bool ProcessSampler::HasRun(Thread& thread) const {
-  std::array<char, 256> buffer;  // NOLINT: Read fills it
-  const Result<std::string_view> text = thread.schedstat.Read(buffer);
-  const Result<SchedStat> sched = text ? ParseSchedStat(*text) : Fail(Errc::kGone, "ended");
-  return !sched || *sched != thread.last;
-}
-
-// Whether it went to sleep between our look and the stop, or stood in the run queue at our look, in
-// a call by which it had given up its CPU or given it to a thread that it woke. One that was
-// preempted anywhere else is as good a sample as one that runs.
-bool ProcessSampler::WasOffCpu(Thread& thread, const Registers& registers) {
-  if (registers.waited) return true;
-  if (!registers.in_wait_call) return false;
-  std::array<char, 256> buffer;  // NOLINT: Read fills it
-  const Result<std::string_view> text = thread.schedstat.Read(buffer);
-  const Result<SchedStat> sched = text ? ParseSchedStat(*text) : Fail(Errc::kGone, "ended");
-  return sched && sched->slices != thread.last.slices;
-}
-
-// What the thread sleeps in, as the kernel sees it.
-Stack ProcessSampler::ReadKernelFrames(Thread& thread) const {
-  Stack frames;
-  if (!context_.kernel_stacks) return frames;
-  const Result<std::vector<std::string>> names = context_.kernel_stacks->Read(pid_, thread.tid);
-  // Only if it did not run meanwhile are they of the sleep that the rest is of.
-  if (!names || HasRun(thread)) return frames;
-  for (const std::string& name : *names) {
-    frames.push_back({.function = context_.functions->Marker(fmt::format("{} [kernel]", name))});
-  }
-  return frames;
-}
-
-// stack_ is what the thread sleeps in.
-void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames,
-                                MonotonicTime now) {
-  const std::string_view name = SystemCallName(call);
-  if (!name.empty()) {
-    stack_.insert(stack_.begin(),
-                  {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});
-  }
-  stack_.insert(stack_.begin(), kernel_frames.begin(), kernel_frames.end());
-  SetWallStack(thread, context_.window->InternStack(stack_), now);
-  thread.was_running = false;
-}
-
-void ProcessSampler::SetWallStack(Thread& thread, StackId stack, MonotonicTime since) {
-  if (since < thread.wall_since) return;  // it came late, and newer ones are known
-  AddWallTime(thread, since);
-  thread.wall_stack = stack;
-  thread.wall_since = since;
-}
-
-void ProcessSampler::AddWallTime(Thread& thread, MonotonicTime now) {
-  if (!context_.wall || !thread.wall_stack) return;
-  const Nanoseconds time = now - thread.wall_since;
-  if (time <= Nanoseconds(0)) return;
-  context_.window->Add(*thread.wall_stack, IndexOf(thread), SampleKind::kCpu,
-                       SystemClock().WallNow() - time,
-                       {.count = 0, .cpu_ns = 0, .wall_ns = time.count()});
-  thread.wall_since = now;
-}
-
-void ProcessSampler::LeaveOutWallTime(Thread& thread, MonotonicTime since) {
-  AddWallTime(thread, since);
-  thread.wall_stack.reset();
-}
-
-void ProcessSampler::AddWallTimes(MonotonicTime now) {
-  for (auto& [tid, thread] : threads_) AddWallTime(thread, now);
-}
-
-void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
-  const Result<void> asked = context_.tracer->Interrupt(pid_, thread.tid, *this);
-  if (!asked) {
-    if (asked.error().code == Errc::kNotPermitted) {
-      Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
-      stack_ = {{.function = context_.not_read}};
-      AddSample(thread, SystemClock().Now(), wall);
-    } else if (asked.error().code != Errc::kGone) {
-      ++context_.window->losses().stop_timeout;
-    }
-    return;
-  }
-  thread.is_asked = true;
-  thread.asked_at = wall;
-  thread.asked = SystemClock().Now();
-  ++thread.unfinished;
-}
-
-void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
-  const auto found = threads_.find(tid);
-  if (found == threads_.end() || !spy_) return;
-  Thread& thread = found->second;
-  // What one that is off its CPU waits in has used none of the time that the sample would carry:
-  // the next one carries it. But a thread that is met there each time is shown there rather than
-  // nowhere.
-  thread.is_missed =
-      !thread.asked_asleep && WasOffCpu(thread, registers) && ++thread.misses <= kMostMisses;
-  if (thread.is_missed) return;
-  thread.misses = 0;
-  if (!spy_->WantsSnapshots()) {
-    stack_.clear();  // that of another thread, which was asked at the same time
-    stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
-    if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
-    return;
-  }
-  Snapshot& snapshot = snapshots_.emplace_back();
-  snapshot.tid = tid;
-  snapshot.at = thread.asked_at;
-  snapshot.asked = thread.asked;
-  if (thread.asked_asleep) {
-    snapshot.blocked_in = thread.blocked.number;
-    snapshot.kernel_frames = std::move(thread.kernel_frames);
-  }
-  snapshot.content.registers = registers;
-  context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
-  spy_->CopyMore(thread.inner_tid, snapshot.content);
-}
-
-void ProcessSampler::OnReleased(Tid tid) {
-  const auto found = threads_.find(tid);
-  if (found == threads_.end()) return;
-  Thread& thread = found->second;
-  thread.is_asked = false;
-  thread.asked_asleep = false;
-  if (!spy_ || std::exchange(thread.is_missed, false)) {
-    Finished(thread);
-  } else if (!spy_->WantsSnapshots()) {
-    const bool was_named = std::exchange(thread.name_stopped, false);
-    StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
-    // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
-    for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn && !spy_->NeedsStop(); ++i) {
-      outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
-    }
-    if (outcome == StackOutcome::kUnreadable && !was_named) {
-      thread.name_stopped = true;  // freed at once: again, and named in time
-      AskForStop(thread, thread.asked_at);
-    } else if (Count(outcome)) {
-      AddSample(thread, thread.asked, thread.asked_at);
-    }
-    Finished(thread);
-  } else {
-    context_.copier.Keep(snapshots_.back().content);
-    context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();
-    if (std::ranges::find(context_.stopped, this) == context_.stopped.end()) {
-      context_.stopped.push_back(this);
-    }
-  }
-}
-
-void ProcessSampler::OnGone(Tid tid) {
-  const auto found = threads_.find(tid);
-  if (found == threads_.end()) return;
-  found->second.is_asked = false;
-  Finished(found->second);
-}
-
-void ProcessSampler::TakeStopped(MonotonicTime now) {
-  std::erase_if(snapshots_, [&](Snapshot& snapshot) { return ReadSnapshot(snapshot, now); });
-}
-
-// False when it has to wait for what is not ready.
-bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
-  const auto found = threads_.find(snapshot.tid);
-  const std::size_t bytes = snapshot.content.stacks[0].bytes.size();
-  StackOutcome outcome = StackOutcome::kGone;
-  StackExtent extent;
-  stack_.clear();
-  if (spy_ && spy_->WantsSnapshots()) {
-    outcome = spy_->ReadSnapshot(snapshot.content, now, extent, stack_);
-  }
-  LossCounters& losses = context_.window->losses();
-  if (outcome == StackOutcome::kNotReady) {
-    if (snapshot.give_up == MonotonicTime{}) snapshot.give_up = now + kLongestWaitForTables;
-    if (now < snapshot.give_up && context_.waiting_bytes < kMaxWaitingBytes) return false;
-    ++losses.dropped;
-  }
-  context_.waiting_bytes -= bytes;
-  if (found == threads_.end()) return true;
-  Thread& thread = found->second;
-  if (outcome == StackOutcome::kTorn && !snapshot.blocked_in && ++thread.looks < kMostLooks) {
-    AskForStop(thread, snapshot.at);  // stopped in the middle of a call: what follows will do
-    Finished(thread);
-    return true;
-  }
-  thread.looks = 0;
-  if (outcome != StackOutcome::kNotReady && Count(outcome)) {
-    thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
-    if (snapshot.blocked_in && outcome == StackOutcome::kWithoutGil) {
-      LeaveOutWallTime(thread, snapshot.asked);
-    } else if (snapshot.blocked_in) {
-      AddSleeper(thread, *snapshot.blocked_in, snapshot.kernel_frames, snapshot.asked);
-    } else {
-      AddSample(thread, snapshot.asked, snapshot.at);
-    }
-  }
-  Finished(thread);
-  return true;
-}
-
-void ProcessSampler::Finished(Thread& thread) {
-  if (thread.unfinished > 0) --thread.unfinished;
-  if (thread.unfinished == 0) Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
-}
-
-void ProcessSampler::ForgetSnapshots() {
-  for (const Snapshot& snapshot : snapshots_) {
-    context_.waiting_bytes -= snapshot.content.stacks[0].bytes.size();
-    const auto found = threads_.find(snapshot.tid);
-    if (found == threads_.end()) continue;
-    stack_.clear();
-    if (!snapshot.blocked_in) AddSample(found->second, snapshot.asked, snapshot.at);
-    Finished(found->second);
-  }
-  snapshots_.clear();
-}
-
+// Into stack_, which may be that of another thread: it is empty where there is none.
 StackOutcome ProcessSampler::NameAfter(StackOutcome read) {
+  stack_.clear();
   if (read != StackOutcome::kStack && read != StackOutcome::kTruncated) return read;
   const StackOutcome named = spy_->NameFrames(stack_);
   return named == StackOutcome::kStack ? read : named;
@@ -628,100 +327,6 @@ bool ProcessSampler::Count(StackOutcome outcome) {
       return true;  // its last CPU time, without an address space, is its own all the same
   }
   return false;
-}
-
-bool ProcessSampler::MayStop(const Thread& thread, MonotonicTime now) const {
-  return context_.has_ptrace_capability || (thread.flags & kForkNoExec) == 0 ||
-         now - born_ > kForkToExec;
-}
-
-void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
-  has_executed_ = (stat.flags & kForkNoExec) == 0;
-  if (stat.start_code == start_code_ && stat.start_stack == start_stack_) return;
-  start_code_ = stat.start_code;
-  start_stack_ = stat.start_stack;
-  // The process has executed another program: nothing that was known holds.
-  ForgetSnapshots();
-  labels_.reset();
-  for (auto& [tid, thread] : threads_) thread.index_of = nullptr;
-  DropSpy();
-  process_ = std::make_unique<LiveProcess>(pid_);
-  refused_for_good_ = false;
-  next_attach_ = now;
-  attach_pause_ = kFirstAttachPause;
-  born_ = now;
-}
-
-void ProcessSampler::TryAttach(MonotonicTime now) {
-  if (now < next_attach_ || (refused_for_good_ && spy_)) return;
-  // Looking into files takes its time, and a thread that stops meanwhile waits for us. But one that
-  // never stops does not keep others out for ever.
-  if (context_.tracer->HasPending() && now - born_ < kCoolDown) return;
-  const std::expected<void, Refusal> attached = AttachNow();
-  if (!attached) Note(attached.error());
-  if (attached && !is_fallback_) return;
-  if (now - born_ > kStartUp) {
-    attach_pause_ = std::min<Nanoseconds>(attach_pause_ * 2, kLongestAttachPause);
-  }
-  next_attach_ = now + attach_pause_;
-}
-
-std::expected<void, Refusal> ProcessSampler::AttachNow() {
-  Refusal refusal;
-  for (SpyFactory* factory : context_.factories) {
-    if (factory->IsFallback() ? spy_ != nullptr : refused_for_good_) continue;
-    auto spy = factory->Attach(*process_);
-    if (spy) {
-      ForgetSnapshots();
-      if (spy_) CountRuntime(-1);  // a fallback, given up for one that knows more
-      spy_ = *std::move(spy);
-      // Sleepers were looked at by nobody, or by who knew less.
-      for (auto& [tid, thread] : threads_) {
-        thread.was_running = true;
-        thread.blip = false;
-      }
-      is_fallback_ = factory->IsFallback();
-      CountRuntime(1);
-      LogInfo("process {} ({}) runs {}", static_cast<pid_t>(pid_), comm_, spy_->Runtime());
-      return {};
-    }
-    refusal = std::move(spy).error();
-    if (refusal.kind == Refusal::Kind::kUnsupported) {
-      Note(refusal);  // what is left is its machine code
-    } else if (refusal.kind != Refusal::Kind::kNotMine) {
-      break;
-    }
-  }
-  if (spy_) return {};
-  return std::unexpected(std::move(refusal));
-}
-
-void ProcessSampler::CountRuntime(std::int64_t processes) {
-  const std::string runtime(spy_->Runtime());
-  const auto place = context_.runtimes.try_emplace(runtime, 0).first;
-  place->second += processes;
-  if (place->second == 0) context_.runtimes.erase(place);
-}
-
-void ProcessSampler::Note(const Refusal& refusal) {
-  switch (refusal.kind) {
-    case Refusal::Kind::kNotMine:
-    case Refusal::Kind::kNotYet:
-    case Refusal::Kind::kGone:
-      return;
-    case Refusal::Kind::kUnsupported:
-      refused_for_good_ = true;
-      LogWarn("process {} ({}) is shown as machine code only: {}", static_cast<pid_t>(pid_), comm_,
-              refusal.reason);
-      break;
-    case Refusal::Kind::kNotPermitted:
-      // What is between fork and exec may be about to become another user.
-      if (has_executed_ && !std::exchange(context_.said_not_permitted, true)) {
-        LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_,
-                WhyNotPermitted(pid_));
-      }
-      break;
-  }
 }
 
 void ProcessSampler::FollowWindow(const Profile& old) {

@@ -164,6 +164,10 @@ class ProcessSampler final : private StopClient {
   };
   enum class Look { kIdle, kActive, kGone };
 
+  // A thread that did nothing for this long is read only when the process's own clock tells that
+  // some such thread ran.
+  static constexpr std::chrono::seconds kCoolDown{1};
+
   Look LookAt(Thread& thread, MonotonicTime now, WallTime wall);
   void TakeStat(Thread& thread, const TaskStat& stat, MonotonicTime now);
   void LookAtHotThreads(MonotonicTime now, WallTime wall);
@@ -180,7 +184,8 @@ class ProcessSampler final : private StopClient {
   void TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall);
   void AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames, MonotonicTime now);
   Stack ReadKernelFrames(Thread& thread) const;
-  bool HasRun(Thread& thread) const;
+  static Result<SchedStat> SchedStatOf(Thread& thread);
+  static bool HasRun(Thread& thread);
   static bool WasOffCpu(Thread& thread, const Registers& registers);
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);

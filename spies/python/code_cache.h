@@ -14,7 +14,7 @@
 #include "agent/process/memory.h"
 #include "agent/profile/frame.h"
 #include "spies/python/layout.h"
-#include "spies/python/stack_reader.h"
+#include "spies/python/raw_frame.h"
 
 namespace agent::python {
 

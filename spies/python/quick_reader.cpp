@@ -2,7 +2,6 @@
 #include "spies/python/quick_reader.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace agent::python {
 namespace {
@@ -19,12 +18,6 @@ constexpr std::chrono::milliseconds kKeep{30};
 constexpr std::size_t kMaxCodes = 512;
 constexpr std::size_t kMaxChainFrames = 65536;
 constexpr std::size_t kMaxNumbers = 16384;
-
-std::uint64_t Load(const std::byte* bytes, std::size_t offset) {
-  std::uint64_t value = 0;
-  std::memcpy(&value, bytes + offset, sizeof(value));
-  return value;
-}
 
 std::uint64_t Mix(std::uint64_t hash, std::uint64_t value) {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15;
@@ -157,10 +150,10 @@ std::optional<std::uint32_t> QuickReader::Look() {
     if (attempt > 0) jitter_.Wait();
     if (!memory_.ReadRanges(ranges)) return std::nullopt;
     const auto native_id =
-        static_cast<std::int64_t>(Load(bytes_.data(), thread.native_thread_id - start));
+        static_cast<std::int64_t>(LoadWord(bytes_.data(), thread.native_thread_id - start));
     if (native_id != static_cast<std::int64_t>(native_id_)) return std::nullopt;
     const std::uint64_t before =
-        thread.frame_is_in_cframe ? inner_before_ : Load(bytes_.data(), thread.frame - start);
+        thread.frame_is_in_cframe ? inner_before_ : LoadWord(bytes_.data(), thread.frame - start);
     if (before != current_after_) continue;
     if (!Walk(RemoteAddress(before))) return std::nullopt;
     if (checks && collecting_ != 0) {
@@ -177,14 +170,8 @@ std::optional<std::uint32_t> QuickReader::Look() {
 }
 
 const std::byte* QuickReader::FindFrame(RemoteAddress frame) const {
-  std::size_t offset = thread_size_;
-  for (const Region& region : regions_) {
-    if (const auto within = region.OffsetOf(frame, layout_.frame.size)) {
-      return bytes_.data() + offset + *within;
-    }
-    offset += region.size;
-  }
-  return nullptr;
+  const auto offset = OffsetIn(regions_, frame, layout_.frame.size);
+  return offset ? bytes_.data() + thread_size_ + *offset : nullptr;
 }
 
 // Fills frames_. False where the chain does not lead to the root.
@@ -198,16 +185,10 @@ bool QuickReader::Walk(RemoteAddress current) {
     const std::byte* bytes = FindFrame(address);
     if (bytes == nullptr || steps-- == 0) return false;
     if (std::to_integer<unsigned>(bytes[layout_.frame.owner]) < layout_.frame.first_shim_owner) {
-      RawFrame& frame = frames_.emplace_back();
-      frame.code = RemoteAddress(Load(bytes, layout_.frame.executable) &
-                                 ~std::uint64_t{layout_.frame.tag_bits});
-      frame.instruction = RemoteAddress(Load(bytes, layout_.frame.instruction));
-      if (layout_.frame.tlbc_index != 0) {
-        std::memcpy(&frame.bytecode, bytes + layout_.frame.tlbc_index, sizeof(frame.bytecode));
-      }
+      frames_.push_back(DecodeFrame(bytes, layout_.frame));
     }
     if (!is_marked && address == root_) break;
-    address = RemoteAddress(Load(bytes, layout_.frame.previous));
+    address = RemoteAddress(LoadWord(bytes, layout_.frame.previous));
   }
   return !frames_.empty();
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace agent::python {
 namespace {
@@ -19,12 +18,6 @@ constexpr std::uint64_t kRoomForCallees = 768;  // read above the leaf: calls ma
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kMaxAddress = std::uint64_t{1}
                                       << 57;  // past user space, 5-level paging included
-
-std::uint64_t Load(const std::byte* bytes, std::size_t offset) {
-  std::uint64_t value = 0;
-  std::memcpy(&value, bytes + offset, sizeof(value));
-  return value;
-}
 
 }  // namespace
 
@@ -115,10 +108,10 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
   }
   state.activity.Take(state.places);
   const auto native_id = static_cast<std::int64_t>(
-      Load(thread_bytes_.data(), layout_.thread.native_thread_id - thread_read_start_));
+      LoadWord(thread_bytes_.data(), layout_.thread.native_thread_id - thread_read_start_));
   if (native_id != static_cast<std::int64_t>(tid)) return Snapshot::kMoved;
   const std::uint64_t holder_before =
-      Load(thread_bytes_.data(), layout_.thread.frame - thread_read_start_);
+      LoadWord(thread_bytes_.data(), layout_.thread.frame - thread_read_start_);
   if (through_cframe && holder_before != state.cframe.value()) {
     if (holder_before == 0) return Snapshot::kMoved;
     state.cframe = RemoteAddress(holder_before);
@@ -133,14 +126,8 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
 }
 
 const std::byte* StackReader::FindFrame(const ThreadState& state, RemoteAddress frame) const {
-  std::size_t offset = 0;
-  for (const Region& region : state.regions) {
-    if (const auto within = region.OffsetOf(frame, layout_.frame.size)) {
-      return copies_.data() + offset + *within;
-    }
-    offset += region.size;
-  }
-  return nullptr;
+  const auto offset = OffsetIn(state.regions, frame, layout_.frame.size);
+  return offset ? copies_.data() + *offset : nullptr;
 }
 
 // Where Python was entered from C for the first time.
@@ -171,15 +158,14 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
               address, gc_at, entries};
     }
     const std::byte* second = first + copy_size_;
-    const std::uint64_t code = Load(second, layout_.frame.executable);
-    const std::uint64_t previous = Load(second, layout_.frame.previous);
+    const std::uint64_t previous = LoadWord(second, layout_.frame.previous);
     const auto owner = std::to_integer<unsigned>(second[layout_.frame.owner]);
-    if (code != Load(first, layout_.frame.executable) ||
-        previous != Load(first, layout_.frame.previous) ||
+    if (LoadWord(second, layout_.frame.executable) != LoadWord(first, layout_.frame.executable) ||
+        previous != LoadWord(first, layout_.frame.previous) ||
         owner != std::to_integer<unsigned>(first[layout_.frame.owner])) {
       return {Walk::kTorn, {}};
     }
-    if (Load(second, layout_.frame.instruction) != Load(first, layout_.frame.instruction)) {
+    if (LoadWord(second, layout_.frame.instruction) != LoadWord(first, layout_.frame.instruction)) {
       if (!chain_.empty()) return {Walk::kTorn, {}};  // a caller stands still
       gc_at.reset();                                  // and so does who collects
     }
@@ -189,12 +175,7 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
     }
     chain_.push_back(address.value());
     if (owner < layout_.frame.first_shim_owner) {
-      RawFrame& frame = frames.emplace_back();
-      frame.code = RemoteAddress(code & ~std::uint64_t{layout_.frame.tag_bits});
-      frame.instruction = RemoteAddress(Load(second, layout_.frame.instruction));
-      if (layout_.frame.tlbc_index != 0) {
-        std::memcpy(&frame.bytecode, second + layout_.frame.tlbc_index, sizeof(frame.bytecode));
-      }
+      frames.push_back(DecodeFrame(second, layout_.frame));
       // Owner 0: on the thread's data stack, which grows upwards within a page.
       if (owner == 0 && previous / kPage == address.value() / kPage &&
           previous >= address.value()) {
@@ -231,7 +212,7 @@ bool StackReader::LearnRegions(ThreadState& state, RemoteAddress from) {
     }
     chain_.push_back(address);
     const std::uint64_t previous =
-        Load(page.data() + (address - page_start), layout_.frame.previous);
+        LoadWord(page.data() + (address - page_start), layout_.frame.previous);
     // Callers lie below on the data stack: take the page from its start the next time.
     if (previous < page_start && previous / kPage == page_start / kPage) {
       const std::uint64_t start = page_start / kPage * kPage;

@@ -23,17 +23,10 @@
 #include "agent/process/memory.h"
 #include "spies/python/jitter.h"
 #include "spies/python/layout.h"
+#include "spies/python/raw_frame.h"
 #include "spies/python/thread_states.h"
 
 namespace agent::python {
-
-struct RawFrame {
-  RemoteAddress code;
-  RemoteAddress instruction;
-  std::uint32_t bytecode = 0;  ///< Which copy of the bytecode (Layout::Frame::tlbc_index).
-  /// C has called the interpreter for it: its callers in Python are another call's.
-  bool is_entry = false;
-};
 
 enum class ReadOutcome {
   kStack,      ///< Complete; may be empty.

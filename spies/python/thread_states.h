@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +32,18 @@ struct Region {
     return offset;
   }
 };
+
+/// The same in the bytes of `regions`, which lie one behind another.
+[[nodiscard]] inline std::optional<std::uint64_t> OffsetIn(std::span<const Region> regions,
+                                                           RemoteAddress address,
+                                                           std::uint64_t bytes) {
+  std::uint64_t before = 0;
+  for (const Region& region : regions) {
+    if (const auto offset = region.OffsetOf(address, bytes)) return before + *offset;
+    before += region.size;
+  }
+  return std::nullopt;
+}
 
 /// A frame on the heap that may be part of the next stack.
 struct KnownFrame {
