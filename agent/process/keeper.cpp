@@ -58,11 +58,11 @@ void Keeper::Run() {
   const SystemClock clock;
   while (!end_) {
     WaitUntil(sampler_.Check(clock.Now()));
+    FollowGroup();  // before signals: its SIGCONT must not undo a stop that they ask for
     TakeSignals();
     TakeOutput();
     TakeReports();
     Reap();
-    FollowGroup();
     StopAsTarget();
   }
   End();
