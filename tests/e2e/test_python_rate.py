@@ -9,6 +9,7 @@ import agent_runs
 from agent_runs import Run
 
 SECONDS = os.environ.get("AGENT_RATE_SECONDS", "4")
+FLUTTER_SECONDS = "12"
 FLAGS = ["--sample-rate", "1000000", "--summary"]
 
 
@@ -25,8 +26,8 @@ def is_possible(names):
 
 
 class Rate(unittest.TestCase):
-    def run_at_top_rate(self, version, program):
-        run = Run(agent_runs.need_interpreters(version)[0].command(program, SECONDS), FLAGS)
+    def run_at_top_rate(self, version, program, seconds=SECONDS):
+        run = Run(agent_runs.need_interpreters(version)[0].command(program, seconds), FLAGS)
         self.assertEqual(run.status, 0, run.stderr)
         samples = run.profile.total("samples")
         agent_cpu = float(re.search(r"the agent took ([0-9.]+) s of CPU", run.stderr)[1])
@@ -54,7 +55,8 @@ class Rate(unittest.TestCase):
             self.assertAlmostEqual(share, true, delta=0.02, msg=name)
 
     def check_flutter(self, version):
-        run, samples, _ = self.run_at_top_rate(version, "flutter.py")
+        # Nearly every reading of it is torn where both have a CPU: some 3,000 samples a second.
+        run, samples, _ = self.run_at_top_rate(version, "flutter.py", FLUTTER_SECONDS)
         impossible = 0
         for sample in run.profile.samples:
             names = [frame[0] for frame in sample["stack"] if frame[0] != "<gc>"]
