@@ -214,6 +214,7 @@ void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTim
   thread.flags = stat.flags;
   if (stat.comm != thread.comm) {
     thread.comm = stat.comm;
+    thread.name.AskSoon();
     thread.index_of = nullptr;
     if (static_cast<pid_t>(thread.tid) == static_cast<pid_t>(pid_)) comm_ = stat.comm;
   }
@@ -230,6 +231,10 @@ void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
   });
 }
 
+void ProcessSampler::FollowName(Thread& thread, MonotonicTime now) {
+  if (spy_ && thread.name.Follow(*spy_, thread.inner_tid, now)) thread.index_of = nullptr;
+}
+
 ThreadIndex ProcessSampler::InternThread(Tid tid, const std::string& name) {
   if (context_.labels_of && labels_ == nullptr) labels_ = context_.labels_of(pid_);
   return context_.window->InternThread(
@@ -238,7 +243,7 @@ ThreadIndex ProcessSampler::InternThread(Tid tid, const std::string& name) {
 
 ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
   if (thread.index_of != context_.window.get()) {
-    thread.index = InternThread(thread.tid, thread.comm);
+    thread.index = InternThread(thread.tid, thread.name.Or(thread.comm));
     thread.index_of = context_.window.get();
   }
   return thread.index;
@@ -296,6 +301,7 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
     LeaveOutWallTime(thread, since);
     return;
   }
+  FollowName(thread, since);
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
   thread.weights.AddSample({.stack = stack, .at = wall, .time = thread.sample_time});
@@ -418,6 +424,7 @@ void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, const Stack& 
                   {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});
   }
   stack_.insert(stack_.begin(), kernel_frames.begin(), kernel_frames.end());
+  FollowName(thread, now);
   SetWallStack(thread, context_.window->InternStack(stack_), now);
   thread.was_running = false;
 }
@@ -642,7 +649,10 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   // The process has executed another program: nothing that was known holds.
   ForgetSnapshots();
   labels_.reset();
-  for (auto& [tid, thread] : threads_) thread.index_of = nullptr;
+  for (auto& [tid, thread] : threads_) {
+    thread.index_of = nullptr;
+    thread.name.Forget();
+  }
   DropSpy();
   process_ = std::make_unique<LiveProcess>(pid_);
   refused_for_good_ = false;
@@ -678,6 +688,7 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
       for (auto& [tid, thread] : threads_) {
         thread.was_running = true;
         thread.blip = false;
+        thread.name.AskSoon();
       }
       is_fallback_ = factory->IsFallback();
       CountRuntime(1);
