@@ -76,6 +76,11 @@ class Spy {
   /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in
   /// between, `stack` is then empty) once more with the thread stopped.
   virtual StackOutcome NameFrames(Stack& stack) = 0;
+  /// What the runtime calls a thread whose stack was read, UTF-8; nothing where it has no name for
+  /// it, or not yet. Called for threads that run, now and then; makes a bounded number of reads.
+  virtual std::optional<std::string> ThreadName(InnerTid /*tid*/, MonotonicTime /*now*/) {
+    return std::nullopt;
+  }
   /// Right after ReadStack and NameFrames gave kStack and `stack` for this thread: begins a burst
   /// of looks at it. Until its End other threads may be read, and have bursts, as well. Null: not
   /// of this thread now, or not by this spy.

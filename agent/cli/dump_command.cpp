@@ -36,7 +36,7 @@ namespace {
 constexpr std::chrono::milliseconds kLength{600};
 constexpr std::chrono::milliseconds kPeriod{50};
 
-// The last stack of each thread.
+// The last stack of each thread, and what it was called.
 class LastStacks final : public ProfileSink {
  public:
   void Write(const Profile& window) override {
@@ -46,19 +46,21 @@ class LastStacks final : public ProfileSink {
       if (frames.empty() || is_time_only) continue;
       const WallTime at = window.start() + window.slice_length() * std::int64_t{entry.key.slice} +
                           Nanoseconds(entry.value.wall_ns);
-      Look& look = looks_[window.Thread(entry.key.thread).tid];
+      const ThreadInfo& thread = window.Thread(entry.key.thread);
+      Look& look = looks_[thread.tid];
       if (!look.stack.empty() && at < look.at) continue;
-      look = {.at = at, .stack = Stack(frames.begin(), frames.end())};
+      look = {.at = at, .name = thread.thread_name, .stack = Stack(frames.begin(), frames.end())};
     }
   }
 
-  Stack Take(Tid tid) { return std::move(looks_[tid].stack); }
-
- private:
   struct Look {
     WallTime at;
+    std::string name;
     Stack stack;
   };
+  Look Take(Tid tid) { return std::move(looks_[tid]); }
+
+ private:
   std::map<Tid, Look> looks_;
 };
 
@@ -105,9 +107,10 @@ std::vector<ThreadStack> ThreadsOf(Pid pid, LastStacks& stacks, const SpySet& sp
     if (!stat) continue;
     ThreadStack& thread = threads.emplace_back();
     thread.tid = Tid{id};
-    thread.name = stat->comm;
+    LastStacks::Look look = stacks.Take(thread.tid);
+    thread.name = look.name.empty() ? stat->comm : std::move(look.name);
     thread.state = stat->state;
-    thread.stack = stacks.Take(thread.tid);
+    thread.stack = std::move(look.stack);
     const bool sleeps = stat->state == 'S' || stat->state == 'D';
     if (sleeps) thread.wait = WaitOf(pid, folder, spies);
   }

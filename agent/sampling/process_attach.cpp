@@ -26,7 +26,10 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   // The process has executed another program: nothing that was known holds.
   ForgetSnapshots();
   labels_.reset();
-  for (auto& [tid, thread] : threads_) thread.index_of = nullptr;
+  for (auto& [tid, thread] : threads_) {
+    thread.index_of = nullptr;
+    thread.name.Forget();
+  }
   DropSpy();
   process_ = std::make_unique<LiveProcess>(pid_);
   refused_for_good_ = false;
@@ -62,6 +65,7 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
       for (auto& [tid, thread] : threads_) {
         thread.was_running = true;
         thread.blip = false;
+        thread.name.AskSoon();
       }
       is_fallback_ = factory->IsFallback();
       CountRuntime(1);

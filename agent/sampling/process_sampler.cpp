@@ -199,6 +199,7 @@ void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTim
   thread.flags = stat.flags;
   if (stat.comm != thread.comm) {
     thread.comm = stat.comm;
+    thread.name.AskSoon();
     thread.index_of = nullptr;
     if (static_cast<pid_t>(thread.tid) == static_cast<pid_t>(pid_)) comm_ = stat.comm;
   }
@@ -215,6 +216,10 @@ void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
   });
 }
 
+void ProcessSampler::FollowName(Thread& thread, MonotonicTime now) {
+  if (spy_ && thread.name.Follow(*spy_, thread.inner_tid, now)) thread.index_of = nullptr;
+}
+
 ThreadIndex ProcessSampler::InternThread(Tid tid, const std::string& name) {
   if (context_.labels_of && labels_ == nullptr) labels_ = context_.labels_of(pid_);
   return context_.window->InternThread(
@@ -223,7 +228,7 @@ ThreadIndex ProcessSampler::InternThread(Tid tid, const std::string& name) {
 
 ThreadIndex ProcessSampler::IndexOf(Thread& thread) {
   if (thread.index_of != context_.window.get()) {
-    thread.index = InternThread(thread.tid, thread.comm);
+    thread.index = InternThread(thread.tid, thread.name.Or(thread.comm));
     thread.index_of = context_.window.get();
   }
   return thread.index;
@@ -281,6 +286,7 @@ void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wal
     LeaveOutWallTime(thread, since);
     return;
   }
+  FollowName(thread, since);
   const StackId stack = context_.window->InternStack(stack_);
   context_.window->Add(stack, IndexOf(thread), SampleKind::kCpu, wall, {.count = 1, .cpu_ns = 0});
   thread.weights.AddSample({.stack = stack, .at = wall, .time = thread.sample_time});

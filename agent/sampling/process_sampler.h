@@ -28,6 +28,7 @@
 #include "agent/sampling/burst.h"
 #include "agent/sampling/cpu_weights.h"
 #include "agent/sampling/stack_copy.h"
+#include "agent/sampling/thread_name.h"
 #include "spies/spy.h"
 
 namespace agent {
@@ -120,6 +121,7 @@ class ProcessSampler final : private StopClient {
     ProcFile status;
     SchedStat last;
     std::string comm;
+    ThreadName name;
     MonotonicTime last_active;
     CpuWeights weights;
     Burst burst;
@@ -204,6 +206,7 @@ class ProcessSampler final : private StopClient {
   void TryAttach(MonotonicTime now);
   void Note(const Refusal& refusal);
   void CountRuntime(std::int64_t processes);
+  void FollowName(Thread& thread, MonotonicTime now);
   ThreadIndex InternThread(Tid tid, const std::string& name);
   ThreadIndex IndexOf(Thread& thread);
   bool ReadClock();

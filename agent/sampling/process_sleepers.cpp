@@ -114,6 +114,7 @@ void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, const Stack& 
                   {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});
   }
   stack_.insert(stack_.begin(), kernel_frames.begin(), kernel_frames.end());
+  FollowName(thread, now);
   SetWallStack(thread, context_.window->InternStack(stack_), now);
   thread.was_running = false;
 }

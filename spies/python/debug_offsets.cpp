@@ -34,6 +34,8 @@ struct Form {
   Field unicode_state, unicode_length, ascii_size;
   Field gil_pointer, own_gil, gil_locked, gil_holder;
   Field gc, gc_collecting, gc_frame;
+  Field modules;
+  std::uint32_t cached_keys;  // of no group: PyHeapTypeObject.ht_cached_keys
 };
 
 constexpr Field kNone{0, 0};
@@ -76,6 +78,8 @@ constexpr Form k313 = {
     .gc = {6, 10},
     .gc_collecting = {71, 72},
     .gc_frame = kNone,
+    .modules = {6, 11},
+    .cached_keys = 880,
 };
 
 constexpr Form k314 = {
@@ -116,6 +120,8 @@ constexpr Form k314 = {
     .gc = {6, 11},
     .gc_collecting = {81, 82},
     .gc_frame = kNone,
+    .modules = {6, 12},
+    .cached_keys = 880,
 };
 
 constexpr Form k315 = {
@@ -156,6 +162,8 @@ constexpr Form k315 = {
     .gc = {6, 11},
     .gc_collecting = {94, 95},
     .gc_frame = {94, 96},
+    .modules = {6, 12},
+    .cached_keys = 888,
 };
 
 // That of a later version is tried as the last one known.
@@ -221,6 +229,17 @@ Layout::Gc GcOf(const Words& words, const Form& at) {
   if (!fields.ok() || collecting == 0) return {};
   return {.interpreter_collecting = start + collecting,
           .interpreter_frame = frame == 0 ? 0 : start + frame};
+}
+
+Layout::Names NamesOf(const Words& words, const Form& at, bool is_free_threaded) {
+  FieldReader fields(words);
+  const Layout::Names names = {.interpreter_modules = fields.Get(at.modules),
+                               .objects = ObjectForm::kInlineValues,
+                               // MANAGED_DICT_OFFSET; without a GIL no weak references and no links
+                               // of the collector are there.
+                               .dict_before = is_free_threaded ? 8u : 24u,
+                               .cached_keys = at.cached_keys + (is_free_threaded ? 16u : 0u)};
+  return fields.ok() ? names : Layout::Names{};
 }
 
 // Whether what is used of frames and code objects lies in what is read of them.
@@ -309,6 +328,7 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
                     .kind_bit = has_byte ? 8u : 2u};
   if (!is_free_threaded) layout.gil = GilOf(words, at);
   layout.gc = GcOf(words, at);
+  layout.names = NamesOf(words, at, is_free_threaded);
   layout.bytes = {.size = fields.Get(at.bytes_size), .data = fields.Get(at.bytes_data)};
   if (!fields.ok() || !IsReadable(layout)) {
     return Fail(Errc::kMalformed, "debug offsets that cannot be true");

@@ -28,6 +28,15 @@ enum class LineFormat : std::uint8_t {
   kLocations,  ///< co_linetable since 3.11, with columns (Objects/locations.md).
 };
 
+/// Where instances of classes written in Python have their attributes
+/// (Include/internal/pycore_object.h).
+enum class ObjectForm : std::uint8_t {
+  kDictOnly,      ///< 3.10 and older: in the dict at tp_dictoffset.
+  kValuesBeside,  ///< 3.11: pointers to values and dict before the object.
+  kTaggedValues,  ///< 3.12: one such pointer, to the values less 1 or to the dict.
+  kInlineValues,  ///< 3.13 and later: a pointer to the dict, or the values behind the object.
+};
+
 /// Byte offsets into the structures of one CPython version on a 64-bit machine.
 struct Layout {
   struct Runtime {  // _PyRuntimeState
@@ -108,6 +117,18 @@ struct Layout {
     std::uint32_t interpreter_collecting = 0;  ///< 0: collections are not shown.
     std::uint32_t interpreter_frame = 0;       ///< 3.15: the frame that the collection began in.
   } gc;
+  struct Names {                            // What the names of threads are found by.
+    std::uint32_t interpreter_modules = 0;  ///< sys.modules; 0: names are not read.
+    ObjectForm objects = ObjectForm::kDictOnly;
+    /// How far before an object the pointer to its dict is; not of kDictOnly.
+    std::uint32_t dict_before = 0;
+    /// PyHeapTypeObject.ht_cached_keys: the keys of an object that has values and no dict.
+    std::uint32_t cached_keys = 0;
+    /// Of PyDictValues, before the values.
+    [[nodiscard]] std::uint32_t ValuesHeader() const {
+      return objects == ObjectForm::kInlineValues ? 8 : 0;
+    }
+  } names;
   /// PyObject, its last field ob_type. 32 in free-threaded builds.
   std::uint32_t object_size = 16;
 };

@@ -47,6 +47,7 @@ constexpr Layout k37 = {
     .bytes = {.size = 16, .data = 32},
     .gil = {.runtime_holder = 1480 + kLongerMutex, .runtime_switches = 1288},
     .gc = {},
+    .names = {.interpreter_modules = 40},
 };
 
 // To 3.7.3 the runtime state had less before it.
@@ -66,6 +67,7 @@ constexpr Layout Make38() {
   layout.code.name = layout.code.qualname = 112;
   layout.code.line_table = 120;
   layout.gil = {.runtime_holder = 1368 + kLongerMutex, .runtime_switches = 1176};
+  layout.names.interpreter_modules = 56;
   return layout;
 }
 constexpr Layout k38 = Make38();
@@ -74,6 +76,7 @@ constexpr Layout Make39() {
   Layout layout = k38;
   layout.interpreter.id = 24;
   layout.gil = {.runtime_holder = 568 + kLongerMutex, .runtime_switches = 376};
+  layout.names.interpreter_modules = 856;
   return layout;
 }
 constexpr Layout k39 = Make39();
@@ -118,6 +121,10 @@ constexpr Layout k311 = {
     .bytes = {.size = 16, .data = 32},
     .gil = {.runtime_holder = 576 + kLongerMutex, .runtime_switches = 384},
     .gc = {.interpreter_collecting = 848},
+    .names = {.interpreter_modules = 888,
+              .objects = ObjectForm::kValuesBeside,
+              .dict_before = 24,
+              .cached_keys = 872},
 };
 
 constexpr Layout k312 = {
@@ -147,6 +154,10 @@ constexpr Layout k312 = {
     .bytes = {.size = 16, .data = 32},
     .gil = {.interpreter_gil = 384, .last_holder = 8, .locked = 16},
     .gc = {.interpreter_collecting = 312},
+    .names = {.interpreter_modules = 944,
+              .objects = ObjectForm::kTaggedValues,
+              .dict_before = 24,
+              .cached_keys = 880},
 };
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "spies/python/mixed_stack.h"
 #include "spies/python/quick_reader.h"
 #include "spies/python/stack_reader.h"
+#include "spies/python/thread_names.h"
 #include "spies/python/thread_states.h"
 #include "spies/python/version_text.h"
 #include "spies/unwind/snapshot_spy.h"
@@ -90,6 +91,7 @@ class PythonSpy final : public Spy {
         reader_(memory, layout_),
         linked_reader_(memory, layout_),
         codes_(memory, layout_, location.code_type, functions),
+        names_(memory, layout_),
         gc_(functions.Marker(markers::kCollector)) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
@@ -137,6 +139,13 @@ class PythonSpy final : public Spy {
     }
     stack.clear();
     return named.error().code == Errc::kGone ? StackOutcome::kGone : StackOutcome::kUnreadable;
+  }
+
+  std::optional<std::string> ThreadName(InnerTid tid, MonotonicTime now) override {
+    const std::vector<ThreadState>* states = threads_.Known(tid);
+    // Of several interpreters it was started in the eldest.
+    if (states == nullptr || states->empty()) return std::nullopt;
+    return names_.Of(states->back(), now);
   }
 
   QuickLooks* BeginBurst(InnerTid tid, const Stack& stack) override {
@@ -310,6 +319,7 @@ class PythonSpy final : public Spy {
   ThreadState* learn_from_ =
       nullptr;  // what ReadStack read last; until the next call of NameFrames
   CodeCache codes_;
+  ThreadNames names_;
   std::unordered_map<InnerTid, QuickReader> quick_;
   const Function* gc_;
   CollectorWatch watch_;

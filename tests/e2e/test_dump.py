@@ -74,10 +74,11 @@ class Dump(unittest.TestCase):
                 blocks = text.split("\nthread ")[1:]
                 self.assertEqual(len(blocks), 3, text)
                 spin, = (b for b in blocks if "running" in b.splitlines()[0])
-                self.assertRegex(spin, r'^\d+ ".*", running\n    spin \(<string>:4\)\n    (Thread\.)?run \(')
+                self.assertRegex(spin, r'^\d+ "Thread-2 \(spin\)", running\n    spin \(<string>:4\)\n    (Thread\.)?run \(')
                 hang, = (b for b in blocks if " hang (<string>:6)" in b)
-                self.assertRegex(hang, r'sleeping, waits for a lock or a condition\n    futex \[syscall\]\n    hang')
-                self.assertTrue(any("<module> (<string>:12)" in b for b in blocks), text)
+                self.assertRegex(hang, r'^\d+ "Thread-1 \(hang\)", sleeping, waits for a lock or a condition\n    futex \[syscall\]\n    hang')
+                main, = (b for b in blocks if "<module> (<string>:12)" in b)
+                self.assertRegex(main, rf'^{target.pid} "MainThread", sleeping')
 
     def test_native_frames_and_json(self):
         target = self.start_python(agent_runs.any_interpreter())

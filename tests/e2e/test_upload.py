@@ -166,14 +166,18 @@ class Windows(UploadTest):
         run = self.run_agent(server.address, [str(PROGRAMS / "threads.py"), "1.5"], flags=["--threads"])
         self.assertEqual(run.status, 0, run.stderr)
         profiles = self.check_complete(server, json.loads(run.stdout.decode().splitlines()[-1]), run)
-        threads = {}
+        threads, by_name = {}, {}
         for profile in profiles:
             ids = {label: values["cpu_ns"] for label, values in profile["by_label"].items() if label.startswith("thread_id=")}
             names = [label for label in profile["by_label"] if label.startswith("thread_name=")]
             self.assertTrue(names)
+            for label in names:
+                by_name[label] = by_name.get(label, 0) + profile["by_label"][label]["cpu_ns"]
             self.assertEqual(sum(ids.values()), profile["cpu_ns"])
             for label, cpu_ns in ids.items():
                 threads[label] = threads.get(label, 0) + cpu_ns
+        for name in ("north", "east", "south", "west"):
+            self.assertGreater(by_name.get(f"thread_name={name}", 0), 0, by_name)
         # The four that work; the main thread starts the interpreter and waits.
         self.assertGreaterEqual(len([ns for ns in threads.values() if ns > 5e7]), 4, threads)
 
