@@ -81,6 +81,9 @@ class Spy {
   virtual std::optional<std::string> ThreadName(InnerTid /*tid*/, MonotonicTime /*now*/) {
     return std::nullopt;
   }
+  /// What a thread waits for that sleeps on the futex at `address`, as a frame: a lock of the
+  /// runtime's own. Null where that is not known.
+  virtual const Function* WaitAt(RemoteAddress /*futex*/) { return nullptr; }
   /// Right after ReadStack and NameFrames gave kStack and `stack` for this thread: begins a burst
   /// of looks at it. Until its End other threads may be read, and have bursts, as well. Null: not
   /// of this thread now, or not by this spy.

@@ -108,7 +108,7 @@ std::vector<ThreadStack> ThreadsOf(Pid pid, LastStacks& stacks, const SpySet& sp
     ThreadStack& thread = threads.emplace_back();
     thread.tid = Tid{id};
     LastStacks::Look look = stacks.Take(thread.tid);
-    thread.name = look.name.empty() ? stat->comm : std::move(look.name);
+    thread.name = look.name.empty() ? stat->comm : look.name;
     thread.state = stat->state;
     thread.stack = std::move(look.stack);
     const bool sleeps = stat->state == 'S' || stat->state == 'D';

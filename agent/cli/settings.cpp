@@ -271,6 +271,13 @@ constexpr std::array kOptions = {
            [](Settings& settings, const std::string& text) {
              return ApplySwitch(text, settings.gil);
            }},
+    Option{"asyncio", "", "",
+           "Of Python 3.14 and later the names of asyncio's tasks, and the tasks that await them. "
+           "Stops a thread for every sample",
+           kWhat, kReading,
+           [](Settings& settings, const std::string& text) {
+             return ApplySwitch(text, settings.asyncio);
+           }},
     Option{
         "dotnet-raw-names", "", "",
         "Methods of .NET as the metadata has them: Type+<Foo>d__5.MoveNext, not Type.Foo (async)",

@@ -52,6 +52,7 @@ struct Settings {
   bool threads = false;
   bool tag_pid = false;
   bool gil = false;
+  bool asyncio = false;
   bool native = false;
   bool dotnet_raw_names = false;
   bool dotnet_perf_map = false;  ///< exec only

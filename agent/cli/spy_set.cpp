@@ -67,7 +67,10 @@ struct SpySet::Parts {
   Parts(const Settings& settings, const Wishes& wishes)
       : fetcher(FetcherFor(settings)),
         symbolizer(settings.demangle, fetcher.get()),
-        python(functions, settings.gil, settings.native ? &files : nullptr, wishes.marks_gil),
+        python(functions, {.gil_only = settings.gil,
+                           .asyncio = settings.asyncio,
+                           .marks_gil = wishes.marks_gil,
+                           .native_files = settings.native ? &files : nullptr}),
         dotnet(files, functions, settings.dotnet_raw_names) {}
 
   FunctionTable functions;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "agent/base/types.h"
@@ -39,6 +40,7 @@ struct ThreadSnapshot {
   static constexpr std::uint64_t kRedZone = 128;
 
   Registers registers;
+  std::string comm;  ///< The thread's name, as the kernel has it.
   /// Only pc and sp are known: the thread sleeps, and was not stopped.
   bool is_of_sleeper = false;
   /// The first one begins at the stack pointer minus kRedZone. The second one is of the thread's

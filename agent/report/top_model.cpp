@@ -6,7 +6,6 @@
 #include <span>
 #include <string_view>
 
-#include "agent/base/path.h"
 #include "agent/profile/markers.h"
 
 namespace agent {
@@ -24,22 +23,14 @@ std::pair<std::span<const Frame>, bool> TakeGilMark(std::span<const Frame> frame
   return {frames.first(frames.size() - 1), true};
 }
 
-// .NET's collector: its own threads (Server GC, background GC: src/coreclr/gc/gc.cpp,
-// create_gc_thread, bgc_thread_create), and its functions where the runtime has symbols.
-bool IsCollectorThread(std::string_view name) {
-  return name == ".NET Server GC" || name == ".NET BGC";
-}
-
+// Functions of .NET's collector have names where the runtime has symbols.
 bool Collects(const Frame& frame) {
   const std::string_view name = frame.function->name;
-  return name == markers::kCollector || name.contains("gc_heap::") ||
-         name.starts_with("libclrgc.so") || name.starts_with("libclrgcexp.so");
+  return name == markers::kCollector || name == markers::kDotnetCollector ||
+         name.contains("gc_heap::");
 }
 
-bool Compiles(const Frame& frame) {
-  if (frame.function->name.starts_with("libclrjit.so")) return true;
-  return frame.module != nullptr && BaseName(frame.module->path) == "libclrjit.so";
-}
+bool Compiles(const Frame& frame) { return frame.function->name == markers::kDotnetCompiler; }
 
 // A profile of the same samples, without marks.
 Profile WithoutMarks(const Profile& window) {
@@ -72,8 +63,7 @@ TopModel::Window TopModel::SumUp(const Profile& window) {
     }
     const ThreadInfo& thread = window.Thread(entry.key.thread);
     Activity& activity = sum.threads[{thread.tid, thread.thread_name}];
-    const bool collects =
-        IsCollectorThread(thread.thread_name) || std::ranges::any_of(frames, Collects);
+    const bool collects = std::ranges::any_of(frames, Collects);
     const bool compiles = std::ranges::any_of(frames, Compiles);
     activity.cpu += cpu;
     if (has_gil) activity.gil += cpu;

@@ -11,11 +11,16 @@
 namespace agent {
 
 /// A thread's samples and the growth of its CPU time (schedstat). The kernel's figure moves at
-/// scheduler ticks only while the thread runs, so growth is shared by all samples since the growth
-/// before, equally or by the time that each stands for; growth that finds no sample (of a thread
-/// that sleeps at every tick) goes to the next one.
+/// scheduler ticks, where the thread goes to sleep, and where it asks for its own CPU time: often
+/// just before or behind what it does for a short while. So growth is not given to the few samples
+/// since the growth before, but gathered, and shared by all samples of some time, equally or by the
+/// time that each stands for. Growth that finds no sample (of a thread that sleeps at every tick)
+/// goes to the next one.
 class CpuWeights {
  public:
+  /// Long beside the pauses of the kernel's figure, which are 1 to 10 ms.
+  static constexpr Nanoseconds kGather = std::chrono::milliseconds(50);
+
   struct Sample {
     StackId stack{};
     WallTime at;
@@ -38,12 +43,13 @@ class CpuWeights {
     }
   }
 
-  /// Gives out `growth`, which includes nothing given before: calls `give(sample, nanoseconds)` for
-  /// each sample that waits.
+  /// Takes `growth`, which includes nothing taken before. Once the samples that wait are of a time
+  /// of kGather, or `at_once`, calls `give(sample, nanoseconds)` for each of them.
   template <typename Give>
-  void Grow(Nanoseconds growth, Give give) {
+  void Grow(Nanoseconds growth, bool at_once, Give give) {
     unclaimed_ += growth;
     if (waiting_.empty() || unclaimed_ == Nanoseconds(0)) return;
+    if (!at_once && waiting_.back().at - waiting_.front().at < kGather) return;
     // The first one has what is left by rounding.
     const double factor =
         static_cast<double>(unclaimed_.count()) / static_cast<double>(whole_.count());
@@ -64,6 +70,8 @@ class CpuWeights {
 
   /// The samples that wait; their stacks must follow when the profile is changed for a new one.
   std::vector<Sample>& waiting() { return waiting_; }
+  /// What was taken and not given yet.
+  [[nodiscard]] Nanoseconds unclaimed() const { return unclaimed_; }
 
  private:
   std::vector<Sample> waiting_;

@@ -104,7 +104,7 @@ void ProcessSampler::LookAtHotThreads(MonotonicTime now, WallTime wall) {
   std::erase_if(hot_threads_, [&](Thread* thread) {
     const Look look = LookAt(*thread, now, wall);
     if (look == Look::kGone) {
-      Claim(*thread, Nanoseconds(0));
+      Claim(*thread, Nanoseconds(0), /*at_once=*/true);
       AddWallTime(*thread, now);
       threads_.erase(Tid{thread->tid});
       return true;
@@ -126,7 +126,7 @@ void ProcessSampler::LookAtColdThreads(MonotonicTime now, WallTime wall) {
     }
     const Look look = LookAt(thread, now, wall);
     if (look == Look::kGone) {
-      Claim(thread, Nanoseconds(0));
+      Claim(thread, Nanoseconds(0), /*at_once=*/true);
       AddWallTime(thread, now);
       place = threads_.erase(place);
       continue;
@@ -183,7 +183,8 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   if (thread.unfinished > 0) {
     thread.unclaimed += growth;  // the samples under way have a share in it
   } else {
-    Claim(thread, growth);
+    // In a burst a sample knows its own time, and growth is given to those that it is of.
+    Claim(thread, growth, /*at_once=*/context_.bursts);
   }
   if (thread.was_running) {
     TakeSample(thread, now, wall);
@@ -206,8 +207,8 @@ void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTim
   FollowImage(stat, now);
 }
 
-void ProcessSampler::Claim(Thread& thread, Nanoseconds growth) {
-  thread.weights.Grow(growth, [&](const CpuWeights::Sample& sample, Nanoseconds share) {
+void ProcessSampler::Claim(Thread& thread, Nanoseconds growth, bool at_once) {
+  thread.weights.Grow(growth, at_once, [&](const CpuWeights::Sample& sample, Nanoseconds share) {
     if (sample.stack != kLeftOut) {
       context_.window->Add(sample.stack, IndexOf(thread), SampleKind::kCpu, sample.at,
                            {.count = 0, .cpu_ns = share.count()});
@@ -259,7 +260,8 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
       thread.sampled -= thread.sample_time;
       return;
     }
-    thread.torn_looks = 0;
+    // Where that did not help, the next one will hardly do better.
+    thread.torn_looks = outcome == StackOutcome::kTorn ? kMostTorn - 1 : 0;
     const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
     if (is_exact || !may_stop) {
       if (Count(outcome)) AddSample(thread, now, wall);
@@ -352,18 +354,21 @@ void ProcessSampler::FollowWindow(const Profile& old) {
 Nanoseconds ProcessSampler::End(WallTime wall) {
   // What is still under way must not be claimed after the rest has been given out.
   ForgetSnapshots();
+  static_cast<void>(ReadClock());  // still there when nobody has reaped it yet
+  Nanoseconds gathered{0};
   for (auto& [tid, thread] : threads_) {
     thread.unfinished = 0;
-    Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
+    Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)), /*at_once=*/false);
+    gathered += thread.weights.unclaimed();
   }
-  static_cast<void>(ReadClock());  // still there when nobody has reaped it yet
-  Nanoseconds rest = clock_ - clock_base_ - claimed_;
-  // Of it a last sample carries what a sample stands for.
+  Nanoseconds rest = clock_ - clock_base_ - claimed_ - gathered;
+  // Of it the samples that still wait carry what they stand for.
   for (auto& [tid, thread] : threads_) {
     const auto waiting = static_cast<std::int64_t>(thread.weights.waiting().size());
-    const Nanoseconds most = context_.window->period() * waiting;
+    const Nanoseconds most =
+        std::max(context_.window->period() * waiting - thread.weights.unclaimed(), Nanoseconds(0));
     const Nanoseconds share = std::clamp(rest, Nanoseconds(0), most);
-    Claim(thread, share);
+    Claim(thread, share, /*at_once=*/true);
     rest -= share;
   }
   if (rest > Nanoseconds(0)) {

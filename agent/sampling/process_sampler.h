@@ -159,9 +159,9 @@ class ProcessSampler final : private StopClient {
     Tid tid{};
     MonotonicTime asked;
     WallTime at;
-    MonotonicTime give_up;                   // when to do without what is not ready
-    std::optional<std::int64_t> blocked_in;  // of a sleeper: its system call
-    Stack kernel_frames;                     // of a sleeper, leaf first
+    MonotonicTime give_up;                  // when to do without what is not ready
+    std::optional<BlockedCall> blocked_in;  // of a sleeper
+    Stack kernel_frames;                    // of a sleeper, leaf first
     ThreadSnapshot content;
   };
   enum class Look { kIdle, kActive, kGone };
@@ -180,11 +180,12 @@ class ProcessSampler final : private StopClient {
   static bool HasSlept(Thread& thread);
   void BeginBurst(Thread& thread, MonotonicTime now);
   void DropSpy();
-  void Claim(Thread& thread, Nanoseconds growth);
+  void Claim(Thread& thread, Nanoseconds growth, bool at_once);
   void TakeSample(Thread& thread, MonotonicTime now, WallTime wall);
   void AddSample(Thread& thread, MonotonicTime since, WallTime wall);
   void TakeSleeper(Thread& thread, MonotonicTime now, WallTime wall);
-  void AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames, MonotonicTime now);
+  void AddSleeper(Thread& thread, const BlockedCall& call, const Stack& kernel_frames,
+                  MonotonicTime now);
   Stack ReadKernelFrames(Thread& thread) const;
   static Result<SchedStat> SchedStatOf(Thread& thread);
   static bool HasRun(Thread& thread);

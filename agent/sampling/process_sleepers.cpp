@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of ProcessSampler that --wall needs: threads that sleep, and the time that they do so.
 #include <fmt/format.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
@@ -44,13 +45,14 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
     if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
     if (stack_.empty())
       stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
-    AddSleeper(thread, (*call)->number, kernel_frames, now);
+    AddSleeper(thread, **call, kernel_frames, now);
     return;
   }
   Snapshot snapshot;
   snapshot.tid = thread.tid;
   snapshot.at = wall;
-  snapshot.blocked_in = (*call)->number;
+  snapshot.blocked_in = **call;
+  snapshot.content.comm = thread.comm;
   snapshot.content.is_of_sleeper = true;
   snapshot.content.registers.values[RegisterNumbers::kSp] = (*call)->sp;
   snapshot.content.registers.values[RegisterNumbers::kPc] = (*call)->pc;
@@ -69,7 +71,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   }
   const bool was_cut = outcome == StackOutcome::kTruncated;
   if (outcome == StackOutcome::kStack || (was_cut && thread.stack.copies_all())) {
-    AddSleeper(thread, (*call)->number, kernel_frames, now);
+    AddSleeper(thread, **call, kernel_frames, now);
   }
   if (outcome == StackOutcome::kStack || was_cut) {
     thread.stack.Learn(extent, was_cut);
@@ -106,9 +108,14 @@ Stack ProcessSampler::ReadKernelFrames(Thread& thread) const {
 }
 
 // stack_ is what the thread sleeps in.
-void ProcessSampler::AddSleeper(Thread& thread, std::int64_t call, const Stack& kernel_frames,
+void ProcessSampler::AddSleeper(Thread& thread, const BlockedCall& call, const Stack& kernel_frames,
                                 MonotonicTime now) {
-  const std::string_view name = SystemCallName(call);
+  if (spy_ && call.number == SYS_futex) {
+    if (const Function* wait = spy_->WaitAt(RemoteAddress(call.first_argument))) {
+      stack_.insert(stack_.begin(), {.function = wait});
+    }
+  }
+  const std::string_view name = SystemCallName(call.number);
   if (!name.empty()) {
     stack_.insert(stack_.begin(),
                   {.function = context_.functions->Marker(fmt::format("{} [syscall]", name))});

@@ -71,10 +71,11 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   snapshot.at = thread.asked_at;
   snapshot.asked = thread.asked;
   if (thread.asked_asleep) {
-    snapshot.blocked_in = thread.blocked.number;
+    snapshot.blocked_in = thread.blocked;
     snapshot.kernel_frames = std::move(thread.kernel_frames);
   }
   snapshot.content.registers = registers;
+  snapshot.content.comm = thread.comm;
   context_.copier.Copy(process_->memory(), thread.stack, snapshot.content);
   spy_->CopyMore(thread.inner_tid, snapshot.content);
 }
@@ -162,7 +163,8 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
 
 void ProcessSampler::Finished(Thread& thread) {
   if (thread.unfinished > 0) --thread.unfinished;
-  if (thread.unfinished == 0) Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)));
+  if (thread.unfinished > 0) return;
+  Claim(thread, std::exchange(thread.unclaimed, Nanoseconds(0)), /*at_once=*/context_.bursts);
 }
 
 void ProcessSampler::ForgetSnapshots() {

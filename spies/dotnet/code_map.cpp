@@ -134,7 +134,11 @@ Result<CodeMap::Found> CodeMap::FindJitted(const RangeSection& section, std::uin
     return address >= section.begin + one.begin && address < section.begin + one.end;
   });
   if (function == functions.end()) return Fail(Errc::kMalformed, "code of no method");
-  return Keep(section, *function, header.method_desc);
+  return Keep(section, *function,
+              {.method_desc = header.method_desc,
+               .start = start,
+               .debug_info = header.debug_info,
+               .unwind = {}});
 }
 
 Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
@@ -208,9 +212,9 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
     if (method != 0 && i > 0) {
       // While the hash table grows, a method may look like a funclet of the one before.
       AGENT_TRY(const std::uint64_t itself, MethodAt(*image, section.begin + own.begin));
-      if (itself != 0) return Keep(section, own, itself);
+      if (itself != 0) return Keep(section, own, {.method_desc = itself, .unwind = {}});
     }
-    if (method != 0) return Keep(section, own, method);
+    if (method != 0) return Keep(section, own, {.method_desc = method, .unwind = {}});
     if (function == image->functions.begin()) break;
     --function;  // a funclet stands behind its method
   }
@@ -218,7 +222,7 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
 }
 
 Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeFunction& function,
-                                     std::uint64_t method_desc) {
+                                     MethodCode code) {
   if (function.begin >= function.end || function.end > section.end - section.begin) {
     return Fail(Errc::kMalformed, "code outside of its section");
   }
@@ -228,13 +232,11 @@ Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeF
   AGENT_CHECK_OK(memory_.Read(place, head));
   AGENT_TRY(const std::size_t size, UnwindInfo::SizeOf(head));
   AGENT_CHECK_OK(memory_.Read(place, std::span(bytes).first(size)));
-  AGENT_TRY(UnwindInfo unwind, UnwindInfo::Parse(std::span(bytes).first(size)));
-  MethodCode code{.begin = section.begin + function.begin,
-                  .end = section.begin + function.end,
-                  .method_desc = method_desc,
-                  .unwind = std::move(unwind)};
+  AGENT_TRY(code.unwind, UnwindInfo::Parse(std::span(bytes).first(size)));
+  code.begin = section.begin + function.begin;
+  code.end = section.begin + function.end;
   AGENT_TRY(const auto head_of_method,
-            memory_.ReadValue<MethodDescHead>(RemoteAddress(method_desc)));
+            memory_.ReadValue<MethodDescHead>(RemoteAddress(code.method_desc)));
   const bool is_dynamic =
       (head_of_method.flags & MethodDescHead::kClassMask) == MethodDescHead::kDynamic;
   // Other code may lie there later.

@@ -21,6 +21,10 @@ struct MethodCode {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   std::uint64_t method_desc = 0;
+  // Of what the JIT compiled: where the method's code begins, funclets included, and what IlMap
+  // reads. 0: not known.
+  std::uint64_t start = 0;
+  std::uint64_t debug_info = 0;
   UnwindInfo unwind;
 };
 
@@ -63,8 +67,7 @@ class CodeMap {
   Result<const Image*> ImageOf(const RangeSection& section);
   Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress info);
   Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
-  Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function,
-                     std::uint64_t method_desc);
+  Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function, MethodCode code);
 
   ProcessMemory& memory_;
   const Layout& layout_;

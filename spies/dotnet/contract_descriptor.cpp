@@ -199,6 +199,11 @@ Result<Layout> Overlay(const Layout& known, const ContractDescriptor& descriptor
   }
   const auto map = descriptor.Field("ReadyToRunInfo", "EntryPointToMethodDescMap");
   const auto buckets = descriptor.Field("HashMap", "Buckets");
+  const auto suspending = descriptor.Global("GCThread");
+  const auto os_id = descriptor.Field("Thread", "OSId");
+  if (suspending && os_id) {
+    layout.collector = {.suspending_thread = *suspending, .os_id = Narrow(*os_id)};
+  }
   if (map && buckets) layout.ready_to_run.method_buckets = Narrow(*map + *buckets);
   return layout;
 }
@@ -223,7 +228,9 @@ Result<Layout> LayoutFrom(const ContractDescriptor& descriptor) {
   if (descriptor.Contract("ExecutionManager") == 0) {
     return Fail(Errc::kMalformed, "it does not tell enough of its structures", "ExecutionManager");
   }
-  return Overlay(*LayoutOf(kNewestMajor), descriptor);
+  Layout newest = *LayoutOf(kNewestMajor);
+  newest.debug_info = {};  // its form is nothing that a runtime tells of
+  return Overlay(newest, descriptor);
 }
 
 }  // namespace agent::dotnet

@@ -28,6 +28,17 @@ struct Layout {
     std::uint32_t method_buckets;
     friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
+  struct Collector {                      // 0: not told, as by .NET 8
+    std::uint64_t suspending_thread = 0;  ///< The address of a Thread*: who has stopped the others.
+    std::uint32_t os_id = 0;              ///< In Thread: its tid.
+    friend bool operator==(const Collector&, const Collector&) = default;
+  } collector;
+  struct DebugInfo {                      // How IlMap reads it; all 0: it is not read.
+    std::uint32_t patchpoint_size = 0;    ///< PatchpointInfo, without its locals.
+    std::uint32_t patchpoint_locals = 0;  ///< In it: how many there are.
+    bool packed_bounds = false;           ///< Bits, not nibbles.
+    friend bool operator==(const DebugInfo&, const DebugInfo&) = default;
+  } debug_info;
   friend bool operator==(const Layout&, const Layout&) = default;
 };
 

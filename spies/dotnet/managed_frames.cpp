@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/dotnet/managed_frames.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
+#include <string_view>
+#include <vector>
 
+#include "agent/base/path.h"
 #include "spies/unwind/dotnet_epilog.h"
 
 namespace agent::dotnet {
@@ -12,9 +16,25 @@ namespace {
 using unwind::ManagedStep;
 
 constexpr std::size_t kMethodsToCheck = 64;
+constexpr std::size_t kMaxIlMaps = 1u << 15;
 
 // Registers that a function hands back as it got them: rbx, rbp, rsp, r12 to r15.
 constexpr std::uint32_t kNonvolatile = 1u << 3 | 1u << 6 | 1u << 7 | 0xfu << 12;
+
+// A thread that has stopped the others.
+struct SuspendingPart final : SnapshotPart {};
+
+// Server GC and background GC have threads of their own (src/coreclr/gc/gc.cpp, create_gc_thread,
+// bgc_thread_create).
+bool IsCollectorThread(std::string_view comm) {
+  return comm == ".NET Server GC" || comm == ".NET BGC";
+}
+
+bool IsMethod(const Frame& frame) { return frame.function != nullptr; }
+
+bool IsCompiler(const Frame& frame) {
+  return frame.module != nullptr && BaseName(frame.module->path) == "libclrjit.so";
+}
 
 }  // namespace
 
@@ -30,6 +50,50 @@ ManagedFrames::Check ManagedFrames::CheckLayout() {
     if (name) ++check.readable;
   }
   return check;
+}
+
+std::shared_ptr<SnapshotPart> ManagedFrames::Look(InnerTid tid) {
+  if (layout_.collector.suspending_thread == 0) return nullptr;
+  const auto thread =
+      memory_.ReadValue<std::uint64_t>(RemoteAddress(layout_.collector.suspending_thread));
+  if (!thread || *thread == 0) return nullptr;
+  const auto os_id =
+      memory_.ReadValue<std::int32_t>(RemoteAddress(*thread).Plus(layout_.collector.os_id));
+  if (!os_id || *os_id != static_cast<std::int32_t>(tid)) return nullptr;
+  return std::make_shared<SuspendingPart>();
+}
+
+void ManagedFrames::Mark(const ThreadSnapshot& snapshot, Stack& stack) {
+  // The runtime suspends for other reasons in threads of its own, which run no methods.
+  const auto method = std::ranges::find_if(stack, IsMethod);
+  if (IsCollectorThread(snapshot.comm)) {
+    stack.push_back({.function = collector_});
+  } else if (snapshot.part != nullptr && method != stack.begin() && method != stack.end()) {
+    stack.insert(method, {.function = collector_});
+  }
+  for (auto end = stack.begin(); end != stack.end();) {
+    const auto begin = std::find_if(end, stack.end(), IsCompiler);
+    end = std::find_if_not(begin, stack.end(), IsCompiler);
+    if (begin != end) end = stack.insert(end, {.function = compiler_}) + 1;
+  }
+}
+
+// 0: not known.
+std::uint32_t ManagedFrames::LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
+                                    std::uint64_t address) {
+  if (code.debug_info == 0 || layout_.debug_info.patchpoint_size == 0) return 0;
+  auto known = il_maps_.find(code.start);
+  if (known == il_maps_.end() || !stays) {
+    if (il_maps_.size() >= kMaxIlMaps) il_maps_.clear();
+    std::vector<std::byte> bytes(IlMap::kMaxBytes);
+    const auto size = memory_.ReadSome(RemoteAddress(code.debug_info), bytes);
+    // One that cannot be read stays empty: no lines.
+    Result<IlMap> map = size ? IlMap::Decode(std::span(bytes).first(*size), layout_.debug_info)
+                             : Result<IlMap>(IlMap());
+    known = il_maps_.insert_or_assign(code.start, map.value_or(IlMap())).first;
+  }
+  const auto il = known->second.At(address - code.start);
+  return il ? lines.At(*il) : 0;
 }
 
 ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, Registers& registers,
@@ -49,8 +113,13 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
       break;
   }
   const MethodCode& code = *found.code;
-  const Function* const function = names_.NameOf(code.method_desc, found.stays).value_or(unknown_);
-  if (function != nullptr) frames.push_back({.function = function});
+  const NamedMethod method =
+      names_.NameOf(code.method_desc, found.stays).value_or(NamedMethod{.function = unknown_});
+  if (method.function != nullptr) {
+    const std::uint32_t line =
+        method.lines != nullptr ? LineAt(code, found.stays, *method.lines, address) : 0;
+    frames.push_back({.function = method.function, .line = line});
+  }
   Result<bool> epilog = false;
   if (is_exact) {
     std::array<std::byte, unwind::kLongestEpilog> bytes;  // NOLINT: read up to `size`

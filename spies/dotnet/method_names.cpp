@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include "spies/dotnet/pdb_search.h"
+
 namespace agent::dotnet {
 namespace {
 
@@ -23,6 +25,8 @@ constexpr std::size_t kMaxUnreadableModules = 64;
 constexpr int kMaxCandidates = 16;
 constexpr std::size_t kMaxMetadata = 64u << 20;
 constexpr std::size_t kMaxAllMetadata = 512u << 20;
+constexpr std::size_t kMaxAllPdbs = 64u << 20;
+constexpr std::size_t kMaxPoints = 1u << 20;  // of lines, 8 bytes each
 // Of one method's name, and of one type's text.
 constexpr int kMaxTypes = 128;
 constexpr std::size_t kMaxTypeText = 2048;
@@ -60,22 +64,22 @@ std::string TextOf(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-Result<const Function*> MethodNames::NameOf(std::uint64_t method_desc, bool stays) {
+Result<NamedMethod> MethodNames::NameOf(std::uint64_t method_desc, bool stays) {
   if (stays) {
     const auto known = names_.find(method_desc);
     if (known != names_.end()) return known->second;
   }
   stale_ = 0;
-  Result<const Function*> function = Read(method_desc);
-  if (!function && stale_ != 0) {
+  Result<NamedMethod> method = Read(method_desc);
+  if (!method && stale_ != 0) {
     Forget(stale_);
-    function = Read(method_desc);
+    method = Read(method_desc);
   }
-  if (function && stays && names_.size() < kMaxNames) names_.emplace(method_desc, *function);
-  return function;
+  if (method && stays && names_.size() < kMaxNames) names_.emplace(method_desc, *method);
+  return method;
 }
 
-Result<const Function*> MethodNames::Read(std::uint64_t method_desc) {
+Result<NamedMethod> MethodNames::Read(std::uint64_t method_desc) {
   ProcessMemory& memory = process_.memory();
   const RemoteAddress place(method_desc);
   AGENT_TRY(const auto head, memory.ReadValue<MethodDescHead>(place));
@@ -101,7 +105,7 @@ Result<const Function*> MethodNames::Read(std::uint64_t method_desc) {
   parts.state_machine = metadata.StateMachineOf(type);
   AGENT_CHECK_OK(AddTypes(table, *module, type, parts, 0));
   if (parts.types.empty()) return Fail(Errc::kMalformed, "method of no type");
-  if (!raw_ && IsAsyncPlumbing(parts)) return nullptr;
+  if (!raw_ && IsAsyncPlumbing(parts)) return NamedMethod{};
   if (kind == MethodDescHead::kInstantiated) {
     const RemoteAddress instance = place.Plus(layout_.method_desc.size);
     AGENT_TRY(const auto arguments, memory.ReadValue<std::uint64_t>(instance.Plus(8)));
@@ -110,20 +114,33 @@ Result<const Function*> MethodNames::Read(std::uint64_t method_desc) {
       AGENT_TRY(parts.method_arguments, ReadTypes(RemoteAddress(arguments), count, 1));
     }
   }
-  return functions_.Intern(raw_ ? RawMethodName(parts) : SourceMethodName(parts), module->assembly,
-                           0);
+  const std::string text = raw_ ? RawMethodName(parts) : SourceMethodName(parts);
+  const MethodLines* const lines = LinesOf(*module, rid);
+  if (lines == nullptr) return NamedMethod{functions_.Intern(text, module->assembly, 0)};
+  return NamedMethod{functions_.Intern(text, lines->file, lines->points.front().line), lines};
+}
+
+const MethodLines* MethodNames::LinesOf(const ModuleMetadata& module, std::uint32_t rid) {
+  if (!module.pdb || points_ >= kMaxPoints) return nullptr;
+  const auto [place, is_new] = lines_.try_emplace({module.place, rid}, nullptr);
+  if (!is_new) return place->second;
+  std::optional<MethodLines> lines = module.pdb->LinesOf(rid);
+  if (!lines) return nullptr;
+  points_ += lines->points.size();
+  place->second = &all_lines_.emplace_back(*std::move(lines));
+  return place->second;
 }
 
 // What code made at run time, in no assembly: a DynamicMethod, or the runtime's own.
-Result<const Function*> MethodNames::ReadDynamic(std::uint64_t method_desc) {
+Result<NamedMethod> MethodNames::ReadDynamic(std::uint64_t method_desc) {
   ProcessMemory& memory = process_.memory();
   const RemoteAddress place = RemoteAddress(method_desc).Plus(layout_.method_desc.size + 16);
   AGENT_TRY(const auto name, memory.ReadValue<std::uint64_t>(place));
   std::array<std::byte, kLongestDynamicName> text;  // NOLINT: read up to `size`
   AGENT_TRY(const std::size_t size, memory.ReadSome(RemoteAddress(name), text));
   const std::string method = TextOf(std::span(text).first(size));
-  if (!raw_ && method.starts_with("IL_STUB_AsyncResume_")) return nullptr;
-  return functions_.Intern("dynamicClass." + method, {}, 0);
+  if (!raw_ && method.starts_with("IL_STUB_AsyncResume_")) return NamedMethod{};
+  return NamedMethod{functions_.Intern("dynamicClass." + method, {}, 0)};
 }
 
 std::uint32_t MethodNames::TypeRid(const MethodTable& table) const {
@@ -240,7 +257,12 @@ Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t
 void MethodNames::Forget(std::uint64_t name) {
   const auto place = modules_.find(name);
   if (place == modules_.end()) return;
-  if (place->second != nullptr) metadata_bytes_ -= place->second->metadata.size();
+  if (place->second != nullptr) {
+    metadata_bytes_ -= place->second->metadata.size();
+    if (place->second->pdb) pdb_bytes_ -= place->second->pdb->size();
+    const RemoteAddress module = place->second->place;
+    std::erase_if(lines_, [&](const auto& entry) { return entry.first.first == module; });
+  }
   modules_.erase(place);
 }
 
@@ -297,10 +319,18 @@ Result<MethodNames::ModuleMetadata> MethodNames::FindMetadata(std::uint64_t name
       Result<Metadata> metadata = Metadata::Parse(std::move(copy));
       if (!metadata) continue;
       std::string assembly(metadata->assembly_name());
-      return ModuleMetadata{.name = name,
+      ModuleMetadata module{.name = name,
                             .place = place,
                             .metadata = *std::move(metadata),
-                            .assembly = std::move(assembly)};
+                            .assembly = std::move(assembly),
+                            .pdb = {}};
+      if (pdb_bytes_ < kMaxAllPdbs) {
+        if (Result<PortablePdb> pdb = FindPdb(process_, *mapping)) {
+          pdb_bytes_ += pdb->size();
+          module.pdb = *std::move(pdb);
+        }
+      }
+      return module;
     }
     end = begin;
   }

@@ -3,9 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -14,8 +18,15 @@
 #include "agent/profile/frame.h"
 #include "spies/dotnet/layout.h"
 #include "spies/dotnet/metadata.h"
+#include "spies/dotnet/portable_pdb.h"
 
 namespace agent::dotnet {
+
+/// A method as frames show it.
+struct NamedMethod {
+  const Function* function = nullptr;  ///< Null: nobody's code (MethodNames::NameOf).
+  const MethodLines* lines = nullptr;  ///< Null: not known. Lives as long as MethodNames.
+};
 
 /// One process. Sampling thread only.
 class MethodNames {
@@ -24,10 +35,11 @@ class MethodNames {
   MethodNames(TargetProcess& process, const Layout& layout, FunctionTable& functions, bool raw)
       : process_(process), layout_(layout), functions_(functions), raw_(raw) {}
 
-  /// The method as a function; its file is the assembly's name. Null for what stands between the
-  /// parts of asynchronous methods and is nobody's code; not with `raw`. `stays`: the method will
-  /// not be freed, its name need not be read again.
-  Result<const Function*> NameOf(std::uint64_t method_desc, bool stays);
+  /// The method as a function; its file is the source file where a portable PDB is at hand, else
+  /// the assembly's name. No function for what stands between the parts of asynchronous methods and
+  /// is nobody's code; not with `raw`. `stays`: the method will not be freed, its name need not be
+  /// read again.
+  Result<NamedMethod> NameOf(std::uint64_t method_desc, bool stays);
 
  private:
   struct ModuleMetadata {
@@ -35,10 +47,12 @@ class MethodNames {
     RemoteAddress place;
     Metadata metadata;
     std::string assembly;
+    std::optional<PortablePdb> pdb;
   };
 
-  Result<const Function*> Read(std::uint64_t method_desc);
-  Result<const Function*> ReadDynamic(std::uint64_t method_desc);
+  Result<NamedMethod> Read(std::uint64_t method_desc);
+  Result<NamedMethod> ReadDynamic(std::uint64_t method_desc);
+  const MethodLines* LinesOf(const ModuleMetadata& module, std::uint32_t rid);
   Result<const ModuleMetadata*> MetadataOf(std::uint64_t module);
   Result<ModuleMetadata> FindMetadata(std::uint64_t name);
   void Forget(std::uint64_t name);
@@ -62,7 +76,12 @@ class MethodNames {
   // types may still be named.
   std::uint64_t stale_ = 0;
   int types_left_ = 0;
-  std::unordered_map<std::uint64_t, const Function*> names_;
+  std::unordered_map<std::uint64_t, NamedMethod> names_;
+  // By the module's place and the method's number.
+  std::map<std::pair<RemoteAddress, std::uint32_t>, const MethodLines*> lines_;
+  std::deque<MethodLines> all_lines_;
+  std::size_t points_ = 0;     // in all_lines_
+  std::size_t pdb_bytes_ = 0;  // of all modules
   // By the module's name, which lies in its metadata: a Module may give way to another one. Null:
   // has none in this form (Reflection.Emit's).
   std::unordered_map<std::uint64_t, std::unique_ptr<const ModuleMetadata>> modules_;

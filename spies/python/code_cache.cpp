@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "spies/python/line_table.h"
 #include "spies/python/objects.h"
@@ -11,6 +12,12 @@ namespace agent::python {
 namespace {
 
 constexpr std::size_t kMaxCodes = 65536;
+// Of line tables: past it the cache begins anew; those of one stack may have as much again.
+constexpr std::size_t kMaxTableBytes = 32u << 20;
+// Less than a page: what lies between two objects is mapped where they are.
+constexpr std::uint64_t kMaxGap = 2048;
+constexpr std::uint64_t kMaxAddress = std::uint64_t{1} << 57;  // past user space
+constexpr std::size_t kMaxLines = 4096;  // positions that are kept of one code object
 
 }  // namespace
 
@@ -44,7 +51,12 @@ Result<void> CodeCache::Load(RemoteAddress address, std::span<const std::byte> i
   }
   AGENT_TRY(const std::string name, ReadString(memory_, layout_, pointer(layout_.code.qualname)));
   AGENT_TRY(const std::string file, ReadString(memory_, layout_, pointer(layout_.code.filename)));
-  AGENT_TRY(code.line_table, ReadBytes(memory_, layout_, pointer(layout_.code.line_table)));
+  AGENT_TRY(auto line_table, ReadBytes(memory_, layout_, pointer(layout_.code.line_table)));
+  if (table_bytes_ + line_table.size() > 2 * kMaxTableBytes) {
+    return Fail(Errc::kLimit, "line tables too long");
+  }
+  table_bytes_ += line_table.size();  // what is replaced counts until the cache begins anew
+  code.line_table = std::move(line_table);
   // What was read in between belongs to this code object only if it is still there.
   std::vector<std::byte> again(identity.size());
   AGENT_CHECK_OK(memory_.Read(address.Plus(identity_start_), again));
@@ -77,7 +89,8 @@ std::uint32_t CodeCache::LineOf(Code& code, const RawFrame& frame) const {
   const auto index = static_cast<std::int64_t>(frame.instruction.value() - start.value()) / 2;
   const auto [place, inserted] = code.lines.try_emplace(index, 0);
   if (inserted) {
-    if (code.lines.size() > code.line_table.size() + 2) {  // hostile: more positions than code
+    if (code.lines.size() > kMaxLines ||
+        code.lines.size() > code.line_table.size() + 2) {  // hostile: more positions than code
       code.lines.clear();
       return FindLine(layout_.code.line_format, code.line_table, code.first_line, index);
     }
@@ -86,29 +99,48 @@ std::uint32_t CodeCache::LineOf(Code& code, const RawFrame& frame) const {
   return place->second;
 }
 
-// Fills identities_ with those of distinct_, by one system call for most.
+// Reads those of distinct_, by one system call for most. A range of a read costs more than a
+// thousand bytes: what lies near each other is read as one.
 Result<void> CodeCache::ReadIdentities() {
-  identities_.resize(distinct_.size() * identity_size_);
-  for (std::size_t first = 0; first < distinct_.size(); first += ProcessMemory::kMaxRanges) {
-    const std::size_t count = std::min(distinct_.size() - first, ProcessMemory::kMaxRanges);
+  if (!distinct_.empty() && distinct_.back().value() > kMaxAddress) {
+    return Fail(Errc::kUnreadable, "not a code object");
+  }
+  pieces_.clear();
+  places_.clear();
+  std::size_t before = 0;  // the bytes of all pieces but the last
+  for (const RemoteAddress code : distinct_) {
+    const std::uint64_t start = code.value() + identity_start_;
+    if (pieces_.empty() || start > pieces_.back().end + kMaxGap) {
+      if (!pieces_.empty()) before += pieces_.back().end - pieces_.back().start;
+      pieces_.push_back({start, start});
+    }
+    Piece& piece = pieces_.back();
+    places_.push_back(before + (start - piece.start));
+    piece.end = std::max(piece.end, start + identity_size_);
+  }
+  if (!pieces_.empty()) before += pieces_.back().end - pieces_.back().start;
+  identities_.resize(before);
+  std::span<std::byte> rest = identities_;
+  for (std::size_t first = 0; first < pieces_.size(); first += ProcessMemory::kMaxRanges) {
     ranges_.clear();
-    for (std::size_t i = first; i < first + count; ++i) {
-      ranges_.push_back({distinct_[i].Plus(identity_start_),
-                         std::span(identities_).subspan(i * identity_size_, identity_size_)});
+    const std::size_t count = std::min(pieces_.size() - first, ProcessMemory::kMaxRanges);
+    for (const Piece& piece : std::span(pieces_).subspan(first, count)) {
+      const std::size_t size = piece.end - piece.start;
+      ranges_.push_back({RemoteAddress(piece.start), rest.first(size)});
+      rest = rest.subspan(size);
     }
     AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
   }
-  for (std::size_t i = 0; i < distinct_.size(); ++i) {
-    BlankWhatChanges(std::span(identities_).subspan(i * identity_size_, identity_size_));
-  }
+  for (std::size_t i = 0; i < distinct_.size(); ++i) BlankWhatChanges(IdentityOf(i));
   return {};
 }
 
 bool CodeCache::AreUnchanged(std::span<const RemoteAddress> codes) {
   distinct_.assign(codes.begin(), codes.end());
+  std::ranges::sort(distinct_);
   if (!ReadIdentities()) return false;
   for (std::size_t i = 0; i < distinct_.size(); ++i) {
-    const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
+    const auto identity = IdentityOf(i);
     const auto known = codes_.find(distinct_[i]);
     if (known == codes_.end() || !std::ranges::equal(known->second.identity, identity))
       return false;
@@ -130,10 +162,13 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
   for (const RawFrame& frame : frames) distinct_.push_back(frame.code);
   std::ranges::sort(distinct_);
   distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
-  if (codes_.size() + distinct_.size() > kMaxCodes) codes_.clear();
+  if (codes_.size() + distinct_.size() > kMaxCodes || table_bytes_ > kMaxTableBytes) {
+    codes_.clear();
+    table_bytes_ = 0;
+  }
   AGENT_CHECK_OK(ReadIdentities());
   for (std::size_t i = 0; i < distinct_.size(); ++i) {
-    const auto identity = std::span(identities_).subspan(i * identity_size_, identity_size_);
+    const auto identity = IdentityOf(i);
     Code& code = codes_[distinct_[i]];
     if (code.function != nullptr && std::ranges::equal(code.identity, identity)) continue;
     if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {

@@ -49,6 +49,9 @@ class CodeCache {
 
   void BlankWhatChanges(std::span<std::byte> identity) const;
   Result<void> ReadIdentities();
+  std::span<std::byte> IdentityOf(std::size_t i) {
+    return std::span(identities_).subspan(places_[i], identity_size_);
+  }
   Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
   RemoteAddress BytecodeOf(const RawFrame& frame) const;
   std::uint32_t LineOf(Code& code, const RawFrame& frame) const;
@@ -60,9 +63,16 @@ class CodeCache {
   std::uint32_t identity_start_;
   std::size_t identity_size_;
   std::unordered_map<RemoteAddress, Code> codes_;
+  std::size_t table_bytes_ = 0;  // of the line tables that were loaded into codes_
   // Of the call under way.
+  struct Piece {
+    std::uint64_t start = 0;
+    std::uint64_t end = 0;
+  };
   std::vector<RemoteAddress> distinct_;  // by address
-  std::vector<std::byte> identities_;
+  std::vector<Piece> pieces_;            // of memory, with what is read of distinct_
+  std::vector<std::byte> identities_;    // and what lies between them
+  std::vector<std::size_t> places_;      // in it, of each of distinct_
   std::vector<ReadRange> ranges_;
 };
 

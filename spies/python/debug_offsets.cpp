@@ -14,7 +14,7 @@ namespace {
 constexpr std::array<char, 8> kCookie = {'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'};
 constexpr std::size_t kVersionWord = 1;
 constexpr std::size_t kFreeThreadedWord = 2;
-constexpr std::size_t kWords = 97;  // as many as are needed of the longest form
+constexpr std::size_t kWords = 103;  // as many as are needed of the longest form
 
 struct Field {
   std::size_t size_word;  // of the structure
@@ -35,7 +35,9 @@ struct Form {
   Field gil_pointer, own_gil, gil_locked, gil_holder;
   Field gc, gc_collecting, gc_frame;
   Field modules;
-  std::uint32_t cached_keys;  // of no group: PyHeapTypeObject.ht_cached_keys
+  Field stack_top, coroutine_frame, coroutine_state;
+  std::uint8_t awaits, awaited_below_top;  // Layout::Coroutine
+  std::uint32_t cached_keys;               // of no group: PyHeapTypeObject.ht_cached_keys
 };
 
 constexpr Field kNone{0, 0};
@@ -79,6 +81,11 @@ constexpr Form k313 = {
     .gc_collecting = {71, 72},
     .gc_frame = kNone,
     .modules = {6, 11},
+    .stack_top = kNone,
+    .coroutine_frame = kNone,
+    .coroutine_state = kNone,
+    .awaits = 0,
+    .awaited_below_top = 0,
     .cached_keys = 880,
 };
 
@@ -121,6 +128,11 @@ constexpr Form k314 = {
     .gc_collecting = {81, 82},
     .gc_frame = kNone,
     .modules = {6, 12},
+    .stack_top = {31, 37},
+    .coroutine_frame = {83, 85},
+    .coroutine_state = {83, 86},
+    .awaits = 0xff,
+    .awaited_below_top = 8,
     .cached_keys = 880,
 };
 
@@ -163,6 +175,11 @@ constexpr Form k315 = {
     .gc_collecting = {94, 95},
     .gc_frame = {94, 96},
     .modules = {6, 12},
+    .stack_top = {39, 45},
+    .coroutine_frame = {99, 101},
+    .coroutine_state = {99, 102},
+    .awaits = 2,
+    .awaited_below_top = 16,
     .cached_keys = 888,
 };
 
@@ -240,6 +257,18 @@ Layout::Names NamesOf(const Words& words, const Form& at, bool is_free_threaded)
                                .dict_before = is_free_threaded ? 8u : 24u,
                                .cached_keys = at.cached_keys + (is_free_threaded ? 16u : 0u)};
   return fields.ok() ? names : Layout::Names{};
+}
+
+Layout::Coroutine CoroutineOf(const Words& words, const Form& at, const Layout::Frame& frame) {
+  FieldReader fields(words);
+  const Layout::Coroutine coroutine = {.frame = fields.Get(at.coroutine_frame),
+                                       .state = fields.Get(at.coroutine_state),
+                                       .frame_stack_top = fields.Get(at.stack_top),
+                                       .awaits = at.awaits,
+                                       .awaited_below_top = at.awaited_below_top};
+  // The frame is the last that a coroutine has.
+  const std::uint64_t size = words[at.coroutine_frame.size_word];
+  return fields.ok() && size == coroutine.frame + frame.size ? coroutine : Layout::Coroutine{};
 }
 
 // Whether what is used of frames and code objects lies in what is read of them.
@@ -329,6 +358,7 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
   if (!is_free_threaded) layout.gil = GilOf(words, at);
   layout.gc = GcOf(words, at);
   layout.names = NamesOf(words, at, is_free_threaded);
+  layout.coroutine = CoroutineOf(words, at, layout.frame);
   layout.bytes = {.size = fields.Get(at.bytes_size), .data = fields.Get(at.bytes_data)};
   if (!fields.ok() || !IsReadable(layout)) {
     return Fail(Errc::kMalformed, "debug offsets that cannot be true");

@@ -129,6 +129,14 @@ struct Layout {
       return objects == ObjectForm::kInlineValues ? 8 : 0;
     }
   } names;
+  struct Coroutine {                    // PyCoroObject; all 0 before 3.14
+    std::uint32_t frame = 0;            ///< Its _PyInterpreterFrame, in it.
+    std::uint32_t state = 0;            ///< A byte, an enum _framestate.
+    std::uint32_t frame_stack_top = 0;  ///< In the frame: pointer to behind its last value.
+    /// FRAME_SUSPENDED_YIELD_FROM, and how far below the top what is awaited is then.
+    std::uint8_t awaits = 0;
+    std::uint8_t awaited_below_top = 0;
+  } coroutine;
   /// PyObject, its last field ob_type. 32 in free-threaded builds.
   std::uint32_t object_size = 16;
 };

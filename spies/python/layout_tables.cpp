@@ -48,6 +48,7 @@ constexpr Layout k37 = {
     .gil = {.runtime_holder = 1480 + kLongerMutex, .runtime_switches = 1288},
     .gc = {},
     .names = {.interpreter_modules = 40},
+    .coroutine = {},
 };
 
 // To 3.7.3 the runtime state had less before it.
@@ -125,6 +126,7 @@ constexpr Layout k311 = {
               .objects = ObjectForm::kValuesBeside,
               .dict_before = 24,
               .cached_keys = 872},
+    .coroutine = {},
 };
 
 constexpr Layout k312 = {
@@ -158,6 +160,7 @@ constexpr Layout k312 = {
               .objects = ObjectForm::kTaggedValues,
               .dict_before = 24,
               .cached_keys = 880},
+    .coroutine = {},
 };
 
 }  // namespace

@@ -115,7 +115,8 @@ RawFrame LinkedReader::Decode(const std::byte* part) const {
   return {.code = code,
           .instruction = RemoteAddress(code.value() + layout_.code.instructions +
                                        static_cast<std::uint64_t>(bytes)),
-          .is_entry = true};
+          .is_entry = true,
+          .address = {}};
 }
 
 ReadOutcome LinkedReader::Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames) {

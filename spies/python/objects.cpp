@@ -8,8 +8,6 @@
 namespace agent::python {
 namespace {
 
-// Longer than any name that a person wrote; a server cuts at 65,535 bytes.
-constexpr std::uint64_t kMaxCharacters = 4096;
 // A table of 64 KiB has been seen in generated code; this bounds what a hostile target makes us
 // read.
 constexpr std::uint64_t kMaxBytes = 1u << 20;
@@ -44,7 +42,8 @@ T LoadAt(std::span<const std::byte> bytes, std::size_t offset) {
 
 }  // namespace
 
-Result<std::string> ReadString(ProcessMemory& memory, const Layout& layout, RemoteAddress object) {
+Result<std::string> ReadString(ProcessMemory& memory, const Layout& layout, RemoteAddress object,
+                               std::uint64_t most) {
   std::array<std::byte, 64> header{};
   const std::size_t state_end = layout.unicode.state + sizeof(std::uint32_t);
   if (state_end > header.size() || layout.unicode.length + 8 > header.size()) {
@@ -61,7 +60,7 @@ Result<std::string> ReadString(ProcessMemory& memory, const Layout& layout, Remo
   if (!compact || (width != 1 && width != 2 && width != 4) || (ascii && width != 1)) {
     return Fail(Errc::kMalformed, "not a compact str");
   }
-  const std::uint64_t shown = std::min(length, kMaxCharacters);
+  const std::uint64_t shown = std::min(length, most);
   std::vector<std::byte> data(shown * width);
   AGENT_CHECK_OK(memory.Read(
       object.Plus(ascii ? layout.unicode.ascii_data : layout.unicode.compact_data), data));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,14 @@
 
 namespace agent::python {
 
-/// A str as UTF-8, all kinds (Objects/unicodeobject.c). At most 4,096 characters; a longer one ends
-/// in "…". A lone surrogate becomes U+FFFD.
+/// Longer than any name that a person wrote; a server cuts at 65,535 bytes.
+inline constexpr std::uint64_t kMostCharacters = 4096;
+
+/// A str as UTF-8, all kinds (Objects/unicodeobject.c). One that has more characters than `most`
+/// ends in "…". A lone surrogate becomes U+FFFD.
 [[nodiscard]] Result<std::string> ReadString(ProcessMemory& memory, const Layout& layout,
-                                             RemoteAddress object);
+                                             RemoteAddress object,
+                                             std::uint64_t most = kMostCharacters);
 
 /// A bytes object of at most 1 MiB; kLimit past that.
 [[nodiscard]] Result<std::vector<std::byte>> ReadBytes(ProcessMemory& memory, const Layout& layout,

@@ -5,13 +5,15 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "agent/base/log.h"
+#include "spies/python/asyncio_tasks.h"
 #include "spies/python/code_cache.h"
-#include "spies/python/debug_offsets.h"
+#include "spies/python/identify.h"
 #include "spies/python/layout.h"
 #include "spies/python/linked_reader.h"
 #include "spies/python/member_check.h"
@@ -20,7 +22,6 @@
 #include "spies/python/stack_reader.h"
 #include "spies/python/thread_names.h"
 #include "spies/python/thread_states.h"
-#include "spies/python/version_text.h"
 #include "spies/unwind/snapshot_spy.h"
 #include "spies/unwind/unwinder.h"
 
@@ -65,6 +66,7 @@ struct Reading {
   std::optional<std::size_t> gc_at;  // index in them (ThreadState::gc_at)
   bool gc_is_doubtful = false;       // it may be a finalizer that runs
   bool holds_gil = false;
+  std::vector<FrameMark> task_marks;
 };
 
 // The Python stack of a snapshot: as it was read while the thread stood still, then named.
@@ -79,8 +81,10 @@ class PythonSpy final : public Spy {
  public:
   PythonSpy(ProcessMemory& memory, const RuntimeLocation& location, Version version,
             const Layout& layout, FunctionTable& functions, bool gil_only, const Function* gil_mark,
-            KnownGils& gils, std::unique_ptr<NativeSide> native)
+            KnownGils& gils, std::unique_ptr<NativeSide> native,
+            std::unique_ptr<AsyncioTasks> tasks)
       : native_(std::move(native)),
+        tasks_(std::move(tasks)),
         memory_(memory),
         layout_(layout),
         gil_only_(gil_only),
@@ -92,15 +96,17 @@ class PythonSpy final : public Spy {
         linked_reader_(memory, layout_),
         codes_(memory, layout_, location.code_type, functions),
         names_(memory, layout_),
-        gc_(functions.Marker(markers::kCollector)) {}
+        gc_(functions.Marker(markers::kCollector)),
+        gil_wait_(functions.Marker(markers::kWaitsForGil)) {}
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   Result<void> Start() { return threads_.Refresh(); }
 
   [[nodiscard]] bool NeedsStop() const override {
-    return layout_.frame.is_linked || native_ != nullptr;
+    return layout_.frame.is_linked || native_ != nullptr || tasks_ != nullptr;
   }
   bool PrepareStop(InnerTid tid) override {
+    if (tasks_ != nullptr) tasks_->Prepare(SystemClock().Now());
     std::vector<ThreadState>* states = threads_.Find(tid);
     if (states == nullptr) return native_ != nullptr;
     if (!layout_.frame.is_linked) return true;
@@ -128,8 +134,10 @@ class PythonSpy final : public Spy {
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     const Result<void> named = codes_.Name(reading_.frames, stack);
     if (named) {
-      if (const auto at = CollectorAt(reading_, stack)) {
-        stack.insert(stack.begin() + *at, {.function = gc_});
+      const std::vector<FrameMark> marks = MarksOf(reading_, stack);
+      for (const FrameMark& mark : std::views::reverse(marks)) {
+        stack.insert(stack.begin() + static_cast<std::ptrdiff_t>(mark.at),
+                     {.function = mark.function});
       }
       const Function* const leaf = stack.empty() ? nullptr : stack.front().function;
       LeaveOutMachinery(stack);
@@ -146,6 +154,10 @@ class PythonSpy final : public Spy {
     // Of several interpreters it was started in the eldest.
     if (states == nullptr || states->empty()) return std::nullopt;
     return names_.Of(states->back(), now);
+  }
+
+  const Function* WaitAt(RemoteAddress futex) override {
+    return gils_.Has(futex) ? gil_wait_ : nullptr;
   }
 
   QuickLooks* BeginBurst(InnerTid tid, const Stack& stack) override {
@@ -227,20 +239,33 @@ class PythonSpy final : public Spy {
                             .is_entry = part.reading.frames[i].is_entry,
                             .is_hidden = !all_machinery && IsMachinery(names[i])});
     }
-    if (const auto at = CollectorAt(part.reading, names)) {
-      part.named.insert(part.named.begin() + *at, {.frame = {.function = gc_}});
+    const std::vector<FrameMark> marks = MarksOf(part.reading, names);
+    for (const FrameMark& mark : std::views::reverse(marks)) {
+      PythonFrame frame{.frame = {.function = mark.function}};
+      // It is of the same call of the interpreter as the task's frames before it.
+      if (mark.function != gc_) std::swap(frame.is_entry, part.named[mark.at - 1].is_entry);
+      part.named.insert(part.named.begin() + static_cast<std::ptrdiff_t>(mark.at), frame);
     }
+  }
+
+  // By their places: those of tasks, and the collector's.
+  std::vector<FrameMark> MarksOf(const Reading& reading, const Stack& stack) const {
+    std::vector<FrameMark> marks = reading.task_marks;
+    if (const auto at = CollectorAt(reading, stack)) {
+      const auto place = std::ranges::upper_bound(marks, *at, {}, &FrameMark::at);
+      marks.insert(place, {*at, gc_});
+    }
+    return marks;
   }
 
   // Where the collection began is told since 3.15 only. Before, a finalizer, or a function of
   // gc.callbacks, that the collector runs looks as if it had been interrupted by it. It is not when
   // nothing on the stack was entered from C but its root; else then nothing is shown.
-  static std::optional<std::ptrdiff_t> CollectorAt(const Reading& reading, const Stack& stack) {
+  static std::optional<std::size_t> CollectorAt(const Reading& reading, const Stack& stack) {
     if (!reading.gc_at) return std::nullopt;
-    const auto at = static_cast<std::ptrdiff_t>(*reading.gc_at);
-    const auto place = stack.begin() + at;
+    const auto place = stack.begin() + static_cast<std::ptrdiff_t>(*reading.gc_at);
     if (reading.gc_is_doubtful && std::any_of(place, stack.end(), IsFinalizer)) return std::nullopt;
-    return at;
+    return reading.gc_at;
   }
   // Whether gc.callbacks has functions, or that cannot be told.
   bool HasCallbacks(const ActivityPlaces& places) {
@@ -265,10 +290,18 @@ class PythonSpy final : public Spy {
     return linked_reader_.Read(state, tid, reading_.frames);
   }
 
+  void AddTasks(const ThreadState& state) {
+    const std::size_t added = tasks_->AddTo(state.address, reading_.frames, reading_.task_marks);
+    if (added > 0 && reading_.gc_at && *reading_.gc_at >= reading_.task_marks.front().at) {
+      *reading_.gc_at += added;
+    }
+  }
+
   StackOutcome TryReadStack(InnerTid tid) {
     reading_.frames.clear();
     reading_.gc_at.reset();
     reading_.holds_gil = false;
+    reading_.task_marks.clear();
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
@@ -295,6 +328,7 @@ class PythonSpy final : public Spy {
           return StackOutcome::kGone;
       }
       NoteCollector(state);
+      if (tasks_ != nullptr) AddTasks(state);
       reading_.holds_gil |= state.activity.HoldsGil(state.address);
     }
     if (gil_only_ && !reading_.holds_gil) return StackOutcome::kWithoutGil;
@@ -306,7 +340,8 @@ class PythonSpy final : public Spy {
   static constexpr std::size_t kManyQuickReaders = 64;
   static constexpr std::chrono::seconds kQuickReaderKept{1};
 
-  std::unique_ptr<NativeSide> native_;  // null: Python frames only
+  std::unique_ptr<NativeSide> native_;   // null: Python frames only
+  std::unique_ptr<AsyncioTasks> tasks_;  // null: not wanted, or not told
   ProcessMemory& memory_;
   const Layout layout_;
   const bool gil_only_;
@@ -322,77 +357,17 @@ class PythonSpy final : public Spy {
   ThreadNames names_;
   std::unordered_map<InnerTid, QuickReader> quick_;
   const Function* gc_;
+  const Function* gil_wait_;
   CollectorWatch watch_;
   Reading reading_;             // of the last ReadStack
   bool leaf_is_shown_ = false;  // of the last NameFrames
   bool moved_ = false;
 };
 
-std::unexpected<Refusal> Refuse(Refusal::Kind kind, std::string reason = {}) {
-  return std::unexpected(Refusal{kind, std::move(reason)});
-}
-
-std::unexpected<Refusal> RefuseFor(const Error& error) {
-  switch (error.code) {
-    case Errc::kGone:
-      return Refuse(Refusal::Kind::kGone);
-    case Errc::kNotPermitted:
-      return Refuse(Refusal::Kind::kNotPermitted, error.Message());
-    case Errc::kUnreadable:
-    case Errc::kTimeout:
-    case Errc::kMalformed:
-    case Errc::kUnsupported:
-    case Errc::kInvalid:
-    case Errc::kLimit:
-    case Errc::kSystem:
-      break;
-  }
-  return Refuse(Refusal::Kind::kNotYet, error.Message());
-}
-
-constexpr std::string_view kSupported = "3.7 to 3.15 are supported";
-
-// By the debug offsets (3.13 and later), by Py_Version (3.11 and later), or by what the file
-// exports and a text in memory.
-std::expected<Version, Refusal> FindVersion(ProcessMemory& memory,
-                                            const RuntimeLocation& location) {
-  if (!location.runtime.IsNull()) {
-    const Result<Version> own = ReadDebugOffsetsVersion(memory, location.runtime);
-    if (own) return *own;
-    if (own.error().code != Errc::kUnsupported) return RefuseFor(own.error());
-  }
-  if (!location.version.IsNull()) {
-    const Result<std::uint32_t> hex = memory.ReadValue<std::uint32_t>(location.version);
-    if (!hex) return RefuseFor(hex.error());
-    return Version{*hex};
-  }
-  if (location.before_311.hex == 0) {
-    return Refuse(Refusal::Kind::kUnsupported,
-                  fmt::format("this CPython does not tell its version; {}", kSupported));
-  }
-  const std::optional<Version> full =
-      FindVersionText(memory, location.before_311, location.variables, location.variables_size);
-  return full.value_or(location.before_311);
-}
-
-std::expected<Layout, Refusal> FindLayout(ProcessMemory& memory, const RuntimeLocation& location,
-                                          Version version) {
-  if (const Layout* table = TableLayout(version)) return *table;
-  if (location.runtime.IsNull()) {
-    return Refuse(Refusal::Kind::kUnsupported,
-                  fmt::format("CPython {} cannot be read; {}", version.Text(), kSupported));
-  }
-  const Result<Layout> layout = ReadDebugOffsets(memory, location.runtime);
-  if (layout) return *layout;
-  return Refuse(Refusal::Kind::kUnsupported,
-                fmt::format("CPython {} cannot be read: {}; {}", version.Text(),
-                            layout.error().Message(), kSupported));
-}
-
 }  // namespace
 
 bool PythonSpyFactory::UseGil(const Layout& layout, Version version) {
-  if (!gil_only_ || layout.gil.IsKnown()) return gil_only_;
+  if (!wishes_.gil_only || layout.gil.IsKnown()) return wishes_.gil_only;
   if (!std::exchange(said_no_gil_, true)) {
     LogWarn(
         "--gil leaves out no thread of a CPython {} that has no GIL, or does not tell who "
@@ -402,10 +377,25 @@ bool PythonSpyFactory::UseGil(const Layout& layout, Version version) {
   return false;
 }
 
+std::unique_ptr<AsyncioTasks> PythonSpyFactory::MakeTasks(TargetProcess& process,
+                                                          const RuntimeLocation& location,
+                                                          const Layout& layout, Version version) {
+  if (!wishes_.asyncio) return nullptr;
+  if (layout.coroutine.frame == 0) {
+    if (!std::exchange(said_no_tasks_, true)) {
+      LogWarn("--asyncio shows no tasks of CPython {}: 3.14 and later tell them", version.Text());
+    }
+    return nullptr;
+  }
+  return std::make_unique<AsyncioTasks>(
+      process.memory(), [this, &process] { return locator_.LocateAsyncio(process); }, layout,
+      location.code_type, functions_);
+}
+
 std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& process,
                                                              const RuntimeLocation& location) {
-  if (native_files_ == nullptr) return nullptr;
-  const Result<unwind::CodeFile*> file = native_files_->OfMapping(process, location.code);
+  if (wishes_.native_files == nullptr) return nullptr;
+  const Result<unwind::CodeFile*> file = wishes_.native_files->OfMapping(process, location.code);
   std::shared_ptr<const InterpreterCode> code = locator_.CodeOf(process, location);
   if (!file || !code->has_eval()) {
     LogWarn("native frames of process {} are not shown: the interpreter's symbols are not known",
@@ -413,7 +403,7 @@ std::unique_ptr<NativeSide> PythonSpyFactory::MakeNativeSide(TargetProcess& proc
     return nullptr;
   }
   return std::make_unique<NativeSide>(
-      unwind::Unwinder(process, *native_files_), &(*file)->module(), std::move(code),
+      unwind::Unwinder(process, *wishes_.native_files), &(*file)->module(), std::move(code),
       functions_.Marker("[native callers not matched]"), unwind::Markers(functions_));
 }
 
@@ -428,7 +418,8 @@ std::expected<std::unique_ptr<Spy>, Refusal> PythonSpyFactory::Attach(TargetProc
   if (!layout) return std::unexpected(layout.error());
   auto spy = std::make_unique<PythonSpy>(memory, **location, *version, *layout, functions_,
                                          UseGil(*layout, *version), gil_mark_, gils_,
-                                         MakeNativeSide(process, **location));
+                                         MakeNativeSide(process, **location),
+                                         MakeTasks(process, **location, *layout, *version));
   if (const Result<void> started = spy->Start(); !started) return RefuseFor(started.error());
   const Result<void> checked =
       CheckMembers(memory, *layout, (*location)->code_type, (*location)->frame_type);

@@ -14,20 +14,28 @@
 
 namespace agent::python {
 
+class AsyncioTasks;
 struct NativeSide;
 
 class PythonSpyFactory final : public SpyFactory {
  public:
-  /// `functions` outlives the factory and its spies. `gil_only`: threads that do not hold the GIL
-  /// are kWithoutGil; not where there is none, or where its holder is not told (said once).
-  /// `native_files`: native frames are read as well (null: they are not); outlives it too.
-  /// `marks_gil`: stacks of threads that hold the GIL have markers::kHoldsGil as their root.
-  explicit PythonSpyFactory(FunctionTable& functions, bool gil_only = false,
-                            unwind::CodeFiles* native_files = nullptr, bool marks_gil = false)
+  struct Wishes {
+    /// Threads that do not hold the GIL are kWithoutGil; not where there is none, or where its
+    /// holder is not told (said once).
+    bool gil_only = false;
+    /// Stacks have asyncio's tasks (AsyncioTasks); not before 3.14 (said once).
+    bool asyncio = false;
+    /// Stacks of threads that hold the GIL have markers::kHoldsGil as their root.
+    bool marks_gil = false;
+    /// Native frames are read as well; null: they are not. Outlives the factory.
+    unwind::CodeFiles* native_files = nullptr;
+  };
+  /// `functions` outlives the factory and its spies.
+  explicit PythonSpyFactory(FunctionTable& functions) : PythonSpyFactory(functions, Wishes{}) {}
+  PythonSpyFactory(FunctionTable& functions, const Wishes& wishes)
       : functions_(functions),
-        gil_only_(gil_only),
-        native_files_(native_files),
-        gil_mark_(marks_gil ? functions.Marker(markers::kHoldsGil) : nullptr) {}
+        wishes_(wishes),
+        gil_mark_(wishes.marks_gil ? functions.Marker(markers::kHoldsGil) : nullptr) {}
   [[nodiscard]] std::string_view Name() const override { return "python"; }
   /// Whether who waits for the futex at `address` waits for a GIL: one that a spy of this factory
   /// has come across. Not of 3.7.0 to 3.7.3, and not with musl, whose condition variables wait on
@@ -37,14 +45,16 @@ class PythonSpyFactory final : public SpyFactory {
 
  private:
   bool UseGil(const Layout& layout, Version version);
+  std::unique_ptr<AsyncioTasks> MakeTasks(TargetProcess& process, const RuntimeLocation& location,
+                                          const Layout& layout, Version version);
   std::unique_ptr<NativeSide> MakeNativeSide(TargetProcess& process,
                                              const RuntimeLocation& location);
 
   FunctionTable& functions_;
-  bool gil_only_;
-  unwind::CodeFiles* native_files_;
+  const Wishes wishes_;
   const Function* gil_mark_;  // null: none
   bool said_no_gil_ = false;
+  bool said_no_tasks_ = false;
   KnownGils gils_;
   RuntimeLocator locator_;
 };

@@ -17,6 +17,7 @@ struct RawFrame {
   std::uint32_t bytecode = 0;  ///< Which copy of the bytecode (Layout::Frame::tlbc_index).
   /// C has called the interpreter for it: its callers in Python are another call's.
   bool is_entry = false;
+  RemoteAddress address;  ///< Of the frame itself; where nobody asks for it, null.
 };
 
 inline std::uint64_t LoadWord(const std::byte* bytes, std::size_t offset) {

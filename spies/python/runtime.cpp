@@ -43,8 +43,13 @@ void RuntimeLocator::Inspect(ElfFile file, FileFacts& facts) {
   if (!facts.runtime) {  // stripped; the section is there since 3.10
     if (const auto section = file.FindSection(".PyRuntime")) facts.runtime = section->address;
   }
-  // Before 3.7 there was none, but this.
-  if (!facts.runtime && !file.FindSymbol("_PyThreadState_Current")) return;
+  if (const auto section = file.FindSection(".AsyncioDebug")) facts.asyncio = section->address;
+  // Before 3.7 there was no runtime, but this.
+  facts.has_runtime = facts.runtime || file.FindSymbol("_PyThreadState_Current");
+  if (!facts.has_runtime) {
+    if (facts.asyncio) facts.file = std::move(file);
+    return;
+  }
   facts.version = AddressOfSymbol(file, "Py_Version");
   facts.code_type = AddressOfSymbol(file, "PyCode_Type");
   facts.frame_type = AddressOfSymbol(file, "PyFrame_Type");
@@ -59,7 +64,7 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
     if (!mapping.executable || mapping.inode == 0) continue;
     const FileFacts& facts = files_.Of(process, mapping, Inspect);
     const std::optional<std::uint64_t> bias = BiasOf(facts.file, mapping);
-    if (!bias) continue;
+    if (!bias || !facts.has_runtime) continue;
     const auto loaded = [&](std::optional<ElfAddress> address) {
       return address ? RemoteAddress(*bias + static_cast<std::uint64_t>(*address))
                      : RemoteAddress();
@@ -78,6 +83,19 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
       location.variables_size = facts.variables->size;
     }
     return location;
+  }
+  return std::nullopt;
+}
+
+Result<std::optional<RemoteAddress>> RuntimeLocator::LocateAsyncio(TargetProcess& process) {
+  AGENT_TRY(const std::vector<Mapping> mappings, process.ReadMappings());
+  for (const Mapping& mapping : mappings) {
+    if (!mapping.executable || mapping.inode == 0) continue;
+    const FileFacts& facts = files_.Of(process, mapping, Inspect);
+    const std::optional<std::uint64_t> bias = BiasOf(facts.file, mapping);
+    if (!bias || !facts.asyncio) continue;
+    const RemoteAddress address(*bias + static_cast<std::uint64_t>(*facts.asyncio));
+    if (IsWritable(mappings, address)) return address;
   }
   return std::nullopt;
 }

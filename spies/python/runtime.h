@@ -33,18 +33,23 @@ class RuntimeLocator {
  public:
   /// Nothing when no mapped file holds a runtime.
   Result<std::optional<RuntimeLocation>> Locate(TargetProcess& process);
+  /// _AsyncioDebug (3.14 and later): in the runtime's file, or in that of a module which is loaded
+  /// when it is imported. Nothing while there is none.
+  Result<std::optional<RemoteAddress>> LocateAsyncio(TargetProcess& process);
   /// The functions of the file that holds the runtime.
   std::shared_ptr<const InterpreterCode> CodeOf(TargetProcess& process,
                                                 const RuntimeLocation& location);
 
  private:
   struct FileFacts {
+    bool has_runtime = false;
     std::optional<ElfAddress> runtime;
     std::optional<ElfAddress> version;
     std::optional<ElfAddress> code_type;
     std::optional<ElfAddress> frame_type;
     Version before_311;
     std::optional<ElfRange> variables;
+    std::optional<ElfAddress> asyncio;
     std::optional<ElfFile> file;
     std::shared_ptr<const InterpreterCode> code;
   };

@@ -176,6 +176,7 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
     chain_.push_back(address.value());
     if (owner < layout_.frame.first_shim_owner) {
       frames.push_back(DecodeFrame(second, layout_.frame));
+      frames.back().address = address;
       // Owner 0: on the thread's data stack, which grows upwards within a page.
       if (owner == 0 && previous / kPage == address.value() / kPage &&
           previous >= address.value()) {

@@ -15,15 +15,6 @@ constexpr std::size_t kMostInterpreters = 64;
 // sys.modules may be searched in vain that often while it grows.
 constexpr std::chrono::milliseconds kLook{100};
 
-std::string Shortened(std::string name) {
-  std::size_t characters = 0;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool begins = (static_cast<unsigned char>(name[i]) & 0xc0) != 0x80;
-    if (begins && ++characters > ThreadNames::kMostCharacters) return name.substr(0, i) + "…";
-  }
-  return name;
-}
-
 }  // namespace
 
 std::optional<std::string> ThreadNames::Of(const ThreadState& state, MonotonicTime now) {
@@ -32,7 +23,7 @@ std::optional<std::string> ThreadNames::Of(const ThreadState& state, MonotonicTi
   }
   Result<std::string> name = Read(state, now);
   if (!name || name->empty()) return std::nullopt;
-  return Shortened(*std::move(name));
+  return *std::move(name);
 }
 
 bool ThreadNames::MayRead(MonotonicTime now) {
@@ -52,7 +43,7 @@ Result<std::string> ThreadNames::Read(const ThreadState& state, MonotonicTime no
   AGENT_TRY(const ObjectSlot name, dicts_.FindAttribute(thread.object, "_name"));
   AGENT_TRY(const bool is_text, dicts_.IsText(name.object));
   if (!is_text) return Fail(Errc::kMalformed, "a name that is no str");
-  AGENT_TRY(std::string text, ReadString(memory_, layout_, name.object));
+  AGENT_TRY(std::string text, ReadString(memory_, layout_, name.object, kMostCharacters));
   // Nothing that was passed on the way is another one now, and the memory used for something else.
   std::array<std::uint64_t, 2> now_there{};
   const std::array<ReadRange, 2> ranges = {

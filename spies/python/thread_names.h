@@ -32,7 +32,7 @@ class ThreadNames {
   /// UTF-8, at most kMostCharacters. Nothing where Python has none, it cannot be read, or there
   /// were too many: it may be there the next time.
   std::optional<std::string> Of(const ThreadState& state, MonotonicTime now);
-  static constexpr std::size_t kMostCharacters = 200;
+  static constexpr std::uint64_t kMostCharacters = 200;
 
  private:
   struct Threading {

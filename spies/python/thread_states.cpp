@@ -11,11 +11,14 @@ namespace agent::python {
 namespace {
 
 constexpr std::size_t kMaxInterpreters = 256;
-constexpr std::size_t kMaxThreads = 65536;
+constexpr std::size_t kMaxThreads = 65536;  // of all interpreters
 // New states go to the front of their list, so an unchanged front means no new ones. A front that
 // was freed and made again at the same address for the same tid would be missed: hence a full look
 // now and then.
 constexpr std::chrono::milliseconds kFullLook{200};
+// Lists that take long to read are not read all the time.
+constexpr std::chrono::milliseconds kLongRefresh{10};
+constexpr int kRefreshPause = 4;  // times what the last one took
 // How soon a thread's second interpreter is found.
 constexpr std::chrono::milliseconds kLook{10};
 // Of so few, a microsecond's read each, what libc says is asked for at once (ThreadStates::Adopt).
@@ -70,7 +73,14 @@ Result<void> ThreadStates::ReadThreads(const Head& head) {
       std::max({thread.next, thread.interp, thread.native_thread_id, thread.thread_id}) +
       sizeof(std::uint64_t);
   std::vector<std::byte> bytes(size);
-  for (std::size_t count = 0; !address.IsNull() && count < kMaxThreads; ++count) {
+  RemoteAddress passed;  // a ring comes back to it: Brent's way, at twice the distance each time
+  for (std::size_t step = 1, turn = 1; !address.IsNull() && threads_read_ < kMaxThreads; ++step) {
+    if (address == passed) return Fail(Errc::kMalformed, "a ring of thread states");
+    if (step == turn) {
+      passed = address;
+      turn *= 2;
+    }
+    ++threads_read_;
     AGENT_CHECK_OK(memory_.Read(address, bytes));
     if (Load(bytes, layout_.thread.interp) != head.interpreter.value()) {
       return Fail(Errc::kMalformed, "a thread state that belongs to no interpreter");
@@ -129,8 +139,11 @@ void ThreadStates::MoveAdopted() {
 }
 
 Result<void> ThreadStates::Refresh() {
+  const MonotonicTime start = SystemClock().Now();
+  if (start < next_refresh_) return Fail(Errc::kTimeout, "too many thread states to read them now");
   pthreads_.clear();
-  refreshed_ = SystemClock().Now();
+  threads_read_ = 0;
+  refreshed_ = start;
   AGENT_TRY(heads_, ReadHeads());
   if (heads_.empty()) return Fail(Errc::kTimeout, "no interpreter has started yet");
   const auto before = std::exchange(states_, {});
@@ -151,6 +164,8 @@ Result<void> ThreadStates::Refresh() {
       state.known = same->known;
     }
   }
+  const MonotonicTime end = SystemClock().Now();
+  if (end - start > kLongRefresh) next_refresh_ = end + (end - start) * kRefreshPause;
   return result;
 }
 

@@ -90,7 +90,8 @@ class ThreadStates {
   /// The same, of what is known already: reads nothing.
   std::vector<ThreadState>* Known(InnerTid tid);
   /// Reads all lists anew. Threads that were known keep what they learned. kGone, kUnreadable, ...;
-  /// kTimeout when no interpreter has started yet.
+  /// kTimeout when no interpreter has started yet, or where the last one took so long that it is
+  /// too soon.
   Result<void> Refresh();
 
  private:
@@ -117,7 +118,9 @@ class ThreadStates {
   RemoteAddress runtime_;
   std::vector<Head> heads_;
   MonotonicTime refreshed_;
-  MonotonicTime looked_;  // for new states
+  MonotonicTime next_refresh_;    // not before
+  std::size_t threads_read_ = 0;  // by the refresh under way
+  MonotonicTime looked_;          // for new states
   std::unordered_map<std::int64_t, std::vector<ThreadState>> states_;
   PthreadIds pthread_ids_;
   std::vector<RemoteAddress> pthreads_;  // of all states, where there are no native ids

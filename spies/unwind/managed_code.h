@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
+#include "agent/base/types.h"
 #include "agent/process/thread_snapshot.h"
 #include "agent/profile/frame.h"
 
@@ -26,6 +28,11 @@ class ManagedCode {
   /// runs, not a return address. `known`: which registers are, a bit for each DWARF number.
   virtual ManagedStep Step(const ThreadSnapshot& snapshot, bool is_exact, Registers& registers,
                            std::uint32_t& known, Stack& frames) = 0;
+  /// What Mark will want to know. Called while the thread stands still: makes a bounded number of
+  /// memory reads.
+  virtual std::shared_ptr<SnapshotPart> Look(InnerTid /*tid*/) { return nullptr; }
+  /// Adds frames to a whole stack, leaf first, for what the runtime does in it for itself.
+  virtual void Mark(const ThreadSnapshot& /*snapshot*/, Stack& /*stack*/) {}
 };
 
 }  // namespace agent::unwind

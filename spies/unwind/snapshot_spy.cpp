@@ -33,12 +33,18 @@ SnapshotSpy::SnapshotSpy(std::string runtime, TargetProcess& process, CodeFiles&
       managed_(std::move(managed)),
       unwinder_(process, files, runs_go, managed_.get()) {}
 
+void SnapshotSpy::CopyMore(InnerTid tid, ThreadSnapshot& snapshot) {
+  unwinder_.CopyMore(snapshot);
+  if (managed_ != nullptr) snapshot.part = managed_->Look(tid);
+}
+
 StackOutcome SnapshotSpy::ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now,
                                        StackExtent& extent, Stack& stack) {
   stack.clear();
   const WalkResult walk = unwinder_.Walk(snapshot, now, stack);
   extent = {.end = walk.stack_end, .changed_stack = walk.changed_stack};
   const StackOutcome outcome = OutcomeOf(walk.end);
+  if (managed_ != nullptr) managed_->Mark(snapshot, stack);
   markers_.AddTo(stack, outcome);
   return outcome;
 }

@@ -35,7 +35,7 @@ class SnapshotSpy final : public Spy {
   [[nodiscard]] bool WantsSnapshots() const override { return true; }
   StackOutcome ReadStack(InnerTid) override { return StackOutcome::kNoFrames; }
   StackOutcome NameFrames(Stack&) override { return StackOutcome::kStack; }
-  void CopyMore(InnerTid, ThreadSnapshot& snapshot) override { unwinder_.CopyMore(snapshot); }
+  void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override;
   StackOutcome ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now, StackExtent& extent,
                             Stack& stack) override;
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the user sees: errors before the program starts, settings, files, the summary."""
 
+import filecmp
 import os
 import pathlib
 import pty
@@ -184,6 +185,14 @@ class CommandLine(unittest.TestCase):
             run = self.run_agent(*arguments)
             self.assertEqual((run.returncode, run.stderr), (0, ""))
             self.assertTrue(run.stdout)
+
+    def test_installed_by_several_at_the_same_time(self):
+        ones = [subprocess.Popen([AGENT, "install", "copy"], cwd=self.folder, stderr=subprocess.PIPE) for _ in range(8)]
+        self.assertEqual([(one.communicate()[1], one.returncode) for one in ones], [(b"", 0)] * 8)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["copy"])
+        self.assertTrue(filecmp.cmp(self.folder / "copy", AGENT, shallow=False))
+        self.assertEqual((self.folder / "copy").stat().st_mode & 0o777, 0o755)
+        self.assertRegex(self.run_agent("install", "/nowhere/copy").stderr, r"^agent: not installed: create: /nowhere/copy: No such ")
 
 
 if __name__ == "__main__":

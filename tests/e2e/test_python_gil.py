@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--gil: only threads that hold the GIL."""
+"""--gil: only threads that hold the GIL. --wall: those that wait for it."""
 
 import unittest
 
@@ -56,6 +56,43 @@ class Gil(unittest.TestCase):
         run, truth, sampled = self.run_on("3.13t")
         self.assertIn("--gil leaves out no thread", run.stderr)
         self.assertGreater(sampled["hasher"], truth["hasher"] * 0.8)
+
+
+class Waits(unittest.TestCase):
+    """Of four threads that want nothing but the GIL three wait for it."""
+
+    WORK = ("north", "east", "south", "west")
+
+    def check(self, name):
+        run = Run(agent_runs.need_interpreters(name)[0].command("threads.py", "2"), ["--sample-rate", "500", "--wall"])
+        self.assertEqual(run.status, 0, run.stderr)
+        kind = next(name for name, _ in run.profile.types if name.startswith("wall"))
+        worked, waited, other = 0, 0, {}
+        for sample in run.profile.samples:
+            names = [frame[0] for frame in sample["stack"]]
+            if not set(names) & set(self.WORK):
+                continue
+            if "[waits for the GIL]" in names:
+                self.assertEqual(names[1], "[waits for the GIL]")
+                self.assertEqual(names[0], "futex [syscall]")
+                waited += sample["values"][kind]
+            elif names[0].endswith("[syscall]"):
+                other[names[0]] = other.get(names[0], 0) + sample["values"][kind]
+            else:
+                worked += sample["values"][kind]
+        print(f"CPython {name}: {worked / 1e9:.2f} s of work, {waited / 1e9:.2f} s of waiting for the GIL, other {other}")
+        self.assertGreater(waited, 1.5 * worked)
+        self.assertLess(waited, 4 * worked)
+        self.assertLess(sum(other.values()), 0.1 * waited)
+
+    def test_310(self):
+        self.check("3.10")
+
+    def test_311(self):
+        self.check("3.11")
+
+    def test_313(self):
+        self.check("3.13")
 
 
 if __name__ == "__main__":

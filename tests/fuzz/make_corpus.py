@@ -169,6 +169,21 @@ def make_texts():
     put("python_lines", "no_end", bytes([0xf1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
 
 
+def make_dotnet_lines():
+    """Bounds of a method as .NET 9 and 10 write them, and a portable PDB of one method."""
+    put("dotnet_lines", "nibbles", b"\x01" + bytes.fromhex("003a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"))
+    put("dotnet_lines", "packed", b"\x02" + bytes.fromhex("00792c095482c03de81463a4048da7aa150009b043703b9944"))
+    blobs = b"\0" + b"\3src" + b"\4A.cs" + b"\4/\0\1\5" + bytes([13, 0, 0, 0, 7, 10, 5, 4, 0, 0, 2, 0, 3, 6])
+    tables = struct.pack("<IBBBBQQII", 0, 2, 0, 0, 1, 3 << 48, 0, 1, 1) + struct.pack("<HHHH", 10, 0, 0, 0) + struct.pack("<HH", 1, 15)
+    streams = [(b"#Pdb\0\0\0\0", bytes(range(32))), (b"#~\0\0", tables), (b"#Blob\0\0\0", blobs)]
+    head = struct.pack("<4sHHII", b"BSJB", 1, 1, 0, 4) + b"v1\0\0" + struct.pack("<HH", 0, len(streams))
+    offset = len(head) + sum(8 + len(name) for name, _ in streams)
+    for name, data in streams:
+        head += struct.pack("<II", offset, len(data)) + name
+        offset += len(data)
+    put("dotnet_lines", "pdb", b"\x03" + head + b"".join(data for _, data in streams))
+
+
 def make_dotnet_frames():
     """A runtime's structures for one method at 128, jitted or precompiled (spies/dotnet/layout.h)."""
     memory = bytearray(2048)
@@ -213,6 +228,7 @@ def main():
     make_jit_files()
     make_texts()
     make_dotnet_frames()
+    make_dotnet_lines()
     make_python_recordings()
 
 

@@ -113,7 +113,7 @@ def _key(program, form, version, sdk):
 
 
 def build(program, form, version="10"):
-    """The command that runs `program` (Shares, Chains, Threads, Loads, Service, Oracle), built in that form for that major version.
+    """The command that runs `program` (Shares, Chains, Lines, Threads, Loads, Service, Oracle), built in that form for that major version.
 
     Skips the test, with the reason, where the registry does not have what it takes.
     """
@@ -188,6 +188,8 @@ def _build_all(folder):
             if form in ("framework_dependent", "runtime_async", "native_aot", "musl") and version != "10":
                 continue
             programs = ["Shares", "Chains", "Threads", "Loads"]
+            if form in ("framework_dependent", "self_contained"):
+                programs.append("Lines")
             if (form, version) == ("framework_dependent", "10"):
                 programs += ["Service", "Oracle"]
             for program in programs:

@@ -42,7 +42,9 @@ struct Fixture {
     memory.PutText(address + layout.unicode.ascii_data, text);
   }
   Result<void> Name() {
-    const RawFrame frame{RemoteAddress(kCode), RemoteAddress(kCode + layout.code.instructions)};
+    RawFrame frame;
+    frame.code = RemoteAddress(kCode);
+    frame.instruction = RemoteAddress(kCode + layout.code.instructions);
     return cache.Name({&frame, 1}, stack);
   }
 };

@@ -37,14 +37,14 @@ std::vector<std::uint64_t> Words314() {
 }
 
 std::vector<std::uint64_t> Words315() {
-  return {0,    0x30f02f0, 0,    346568, 912,  936, 226240, 7272, 7264, 7336, 7352, 7400,
-          7592, 7576,      7584, 16,     7736, 0,   7752,   7744, 7944, 0,    888,  0,
-          8,    16,        72,   80,     88,   96,  176,    184,  256,  32,   36,   40,
-          136,  288,       0,    88,     8,    0,   56,     80,   74,   64,   0,    216,
-          112,  120,       128,  136,    68,   52,  96,     104,  208,  0,    16,   8,
-          424,  24,        88,   168,    32,   288, 944,    888,  40,   32,   16,   40,
-          24,   16,        200,  24,     40,   32,  48,     32,   40,   24,   16,   32,
-          16,   24,        40,   16,     32,   64,  32,     16,   40,   56,   176,  112};
+  return {0,    0x30f02f0, 0,   346568, 912, 936,  226240, 7272, 7264, 7336, 7352, 7400, 7592,
+          7576, 7584,      16,  7736,   0,   7752, 7744,   7944, 0,    888,  0,    8,    16,
+          72,   80,        88,  96,     176, 184,  256,    32,   36,   40,   136,  288,  0,
+          88,   8,         0,   56,     80,  74,   64,     0,    216,  112,  120,  128,  136,
+          68,   52,        96,  104,    208, 0,    16,     8,    424,  24,   88,   168,  32,
+          288,  944,       888, 40,     32,  16,   40,     24,   16,   200,  24,   40,   32,
+          48,   32,        40,  24,     16,  32,   16,     24,   40,   16,   32,   64,   32,
+          16,   40,        56,  176,    112, 120,  1120,   104,  160,  24,   72,   67};
 }
 
 FakeMemory MemoryWith(const std::vector<std::uint64_t>& words) {
@@ -108,6 +108,9 @@ TEST_CASE("debug offsets of 3.14 and 3.15 have forms of their own") {
     CHECK(layout->unicode.compact_data == 56);
     CHECK(layout->unicode.kind_bit == 2);
     CHECK(layout->frame.tlbc_index == 0);
+    CHECK(layout->coroutine.frame == 72);
+    CHECK(layout->coroutine.state == 67);
+    CHECK(layout->coroutine.frame_stack_top == 64);
   }
   FakeMemory memory = MemoryWith(Words315());
   CHECK(ReadDebugOffsets(memory, RemoteAddress(kRuntime))->thread.native_thread_id == 184);
@@ -137,9 +140,11 @@ TEST_CASE("where the GIL's holder and the collector are told") {
   CHECK(layout313->gc.interpreter_collecting == 7600);
   CHECK(layout313->gc.interpreter_frame == 0);
   auto words = Words315();
-  words.push_back(120);
   FakeMemory v315 = MemoryWith(words);
   CHECK(ReadDebugOffsets(v315, RemoteAddress(kRuntime))->gc.interpreter_frame == 7400 + 120);
+  words[99] = 168;  // something behind the frame
+  FakeMemory longer = MemoryWith(words);
+  CHECK(ReadDebugOffsets(longer, RemoteAddress(kRuntime))->coroutine.frame == 0);
   words[95] = 9999;  // outside: left out, the rest is read
   FakeMemory odd = MemoryWith(words);
   const auto without = ReadDebugOffsets(odd, RemoteAddress(kRuntime));

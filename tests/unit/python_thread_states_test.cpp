@@ -63,3 +63,28 @@ TEST_CASE_METHOD(Fixture, "a thread without Python is not taken for one that Pyt
   CHECK(threads.Find(InnerTid{363}) == nullptr);
   CHECK(threads.Find(InnerTid{352}) != nullptr);
 }
+
+TEST_CASE_METHOD(Fixture, "rings of thread states and of interpreters come to an end") {
+  memory.Put(kThread + kLayout.thread.next, kThread);
+  memory.Put(kInterpreter + kLayout.interpreter.next, kInterpreter);
+  memory.reads = 0;
+  const auto refreshed = threads.Refresh();
+  REQUIRE_FALSE(refreshed);
+  CHECK(refreshed.error().Message().contains("a ring of thread states"));
+  CHECK(memory.reads < 2000);
+  memory.Put(kInterpreter + kLayout.interpreter.next, std::uint64_t{0});
+  constexpr std::uint64_t kMore = 0x31000;
+  for (std::uint64_t i = 0; i < 100; ++i) {  // a tail, and a ring behind it
+    const std::uint64_t state = kMore + i * 0x400;
+    memory.Put(state + kLayout.thread.interp, kInterpreter);
+    memory.Put(state + kLayout.thread.native_thread_id, 1000 + i);
+    memory.Put(state + kLayout.thread.thread_id, kPthread);
+    memory.Put(state + kLayout.thread.next,
+               i == 99 ? kMore + std::uint64_t{50} * 0x400 : state + 0x400);
+  }
+  memory.Put(kThread + kLayout.thread.next, kMore);
+  memory.reads = 0;
+  CHECK_FALSE(threads.Refresh());
+  CHECK(memory.reads < 1000);
+  CHECK(threads.Find(InnerTid{352}) != nullptr);
+}

@@ -41,11 +41,12 @@ struct Given {
   friend bool operator==(const Given&, const Given&) = default;
 };
 
-std::vector<Given> Grow(CpuWeights& weights, std::int64_t growth) {
+std::vector<Given> Grow(CpuWeights& weights, std::int64_t growth, bool at_once = true) {
   std::vector<Given> given;
-  weights.Grow(Nanoseconds(growth), [&](const CpuWeights::Sample& sample, Nanoseconds share) {
-    given.push_back({static_cast<std::uint32_t>(sample.stack), share.count()});
-  });
+  weights.Grow(Nanoseconds(growth), at_once,
+               [&](const CpuWeights::Sample& sample, Nanoseconds share) {
+                 given.push_back({static_cast<std::uint32_t>(sample.stack), share.count()});
+               });
   return given;
 }
 
@@ -60,6 +61,22 @@ TEST_CASE("growth is shared by the samples since the growth before, to the last 
   CHECK(Grow(weights, 10) == std::vector<Given>{{0, 4}, {1, 3}, {2, 3}});
   weights.AddSample(SampleOf(9));
   CHECK(Grow(weights, 5) == std::vector<Given>{{9, 5}});
+}
+
+TEST_CASE("growth is gathered until the samples are of some time, and shared by all of them") {
+  CpuWeights weights;
+  WallTime at{std::chrono::seconds(1)};
+  // The kernel's figure moves where a short call begins and ends: the sample within gets no less.
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    weights.AddSample({.stack = StackId{i}, .at = at});
+    CHECK(Grow(weights, i % 2 == 0 ? 1'900'000 : 100'000, false).empty());
+    at += std::chrono::milliseconds(1);
+  }
+  weights.AddSample({.stack = StackId{50}, .at = at});
+  const std::vector<Given> given = Grow(weights, 1'000'000, false);
+  REQUIRE(given.size() == 51);
+  for (const Given& one : given) CHECK(one.nanoseconds == 1'000'000);
+  CHECK(weights.unclaimed() == Nanoseconds(0));
 }
 
 TEST_CASE("growth is shared by the time that each sample stands for") {

@@ -95,22 +95,24 @@ TEST_CASE_METHOD(Fixture, "Top: a filter, callers, threads, a pause, the end") {
 
 TEST_CASE_METHOD(Fixture, "Top: who has the GIL, collects and compiles") {
   Add({{{"work", "main", "[holds the GIL]"}, 300}, {{"wait", "main"}, 100}});
-  Add({{{"<gc>", "work", "main", "[holds the GIL]"}, 100}, {{"libclrjit.so+0x10", "main"}, 100}});
+  Add({{{"<gc>", "work", "main", "[holds the GIL]"}, 100},
+       {{"libclrjit.so+0x10", "[JIT]", "main"}, 100}});
   Type("t");
   CHECK(Lines()[3] == "  30.0   66.7   16.7   16.7        12  t12");
   Type("t");
   // The mark is no function and no caller.
   for (const std::string& line : Lines()) CHECK_FALSE(line.contains("GIL"));
-  CHECK(Lines()[8] == "   0.0  100.0     0.0  100.0  main (/a.py:7)");
+  CHECK(Lines()[9] == "   0.0  100.0     0.0  100.0  main (/a.py:7)");
   Type("s");
   view.Press(TopView::Key::kEnter);
   CHECK(Lines()[3] == " 100.0 %  (no caller)");
 }
 
-TEST_CASE_METHOD(Fixture, "Top: .NET's collector by its threads") {
+TEST_CASE_METHOD(Fixture, "Top: .NET's collector") {
   Profile window(WallTime(std::chrono::seconds(seconds)), std::chrono::milliseconds(100));
   window.set_duration(std::chrono::seconds(1));
-  const Stack stack = {{.function = functions.Intern("libcoreclr.so+0x1", "", 0)}};
+  const Stack stack = {{.function = functions.Intern("libcoreclr.so+0x1", "", 0)},
+                       {.function = functions.Marker("[GC]")}};
   window.Add(
       window.InternStack(stack),
       window.InternThread(

@@ -231,7 +231,7 @@ internal static class Shares
         string turns = string.Join(", ", parts.Select(part => $"\"{part.Name}\": {part.Turns}"));
         int collections = GC.CollectionCount(0);
         Console.WriteLine($"{{\"functions\": {{{functions}}}, \"turns\": {{{turns}}}, " +
-            $"\"collections\": {collections}, \"process\": {Clock.Process()}}}");
+            $"\"collections\": {collections}, \"pause\": {(long)GC.GetTotalPauseDuration().TotalNanoseconds}, \"process\": {Clock.Process()}}}");
     }
 
     private static Func<int, long> Draw(IShape shape) => turns => shape.Draw(turns);

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source lines of .NET methods, from portable PDBs, against what the runtime says of them itself."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import dotnet
+from test_dotnet_shares import DotnetTest
+
+
+class Lines(DotnetTest):
+    METHODS = ("Spin", "Fourth", "Third", "Second", "Main")
+
+    def check(self, form, version):
+        self.run_truth([*dotnet.build("Lines", form, version), "3"])
+        true = {tuple(tuple(frame) for frame in stack if frame[0] in self.METHODS[1:]) for stack in self.truth["stacks"]}
+        print(f"  {true}")
+        for stack in true:
+            self.assertEqual([name for name, *_ in stack], list(self.METHODS[1:]))
+        hot, right, wrong, all_of_it = {}, 0, {}, 0
+        for sample in self.profile.samples:
+            frames = [(name.split(".")[-1].split("<")[0], os.path.basename(file), line)
+                      for name, file, line in sample["stack"] if name.startswith("Truth.Lines.")]
+            if not frames or frames[0][0] != "Spin":
+                continue
+            cpu = sample["values"]["cpu"]
+            all_of_it += cpu
+            if tuple(frames[1:]) in true and frames[0][1] == "Lines.cs":
+                right += cpu
+            else:
+                wrong[str(frames)] = wrong.get(str(frames), 0) + cpu
+            hot[frames[0][2]] = hot.get(frames[0][2], 0) + cpu
+        print(f"  {right / all_of_it:.3%} of the stacks at the right lines")
+        self.assertEqual(right, all_of_it, wrong)
+        for line, true in self.truth["lines"].items():
+            self.check_share(f"line {line}", hot.get(int(line), 0), true)
+
+    def test_10_framework_dependent(self):
+        self.check("framework_dependent", "10")
+
+    def test_9_self_contained(self):
+        self.check("self_contained", "9")
+
+    def test_8_self_contained(self):
+        self.check("self_contained", "8")
+
+    def test_pdb_of_another_build(self):
+        """Is passed over."""
+        command = dotnet.build("Lines", "framework_dependent", "10")
+        other = dotnet.build("Shares", "framework_dependent", "10")
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            source = pathlib.Path(command[-1]).parent
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+            shutil.copy(pathlib.Path(other[-1]).with_suffix(".pdb"), f"{folder}/lines.pdb")
+            self.run_truth([*command[:-1], f"{folder}/{pathlib.Path(command[-1]).name}", "1"])
+        file, = {file for s in self.profile.samples for name, file, _ in s["stack"] if name == "Truth.Lines.Spin"}
+        self.assertEqual(file, "lines")
+
+
+if __name__ == "__main__":
+    unittest.main()
