@@ -12,8 +12,9 @@ namespace agent::python {
 namespace {
 
 constexpr std::size_t kMostInterpreters = 64;
-// sys.modules may be searched in vain that often while it grows.
-constexpr std::chrono::milliseconds kLook{100};
+// Between two searches of sys.modules in vain, while it grows: at least, and times what one takes.
+constexpr std::chrono::milliseconds kLook{5};
+constexpr int kLookPause = 20;
 
 }  // namespace
 
@@ -67,11 +68,14 @@ Result<RemoteAddress> ThreadNames::ActiveOf(RemoteAddress interpreter, Monotonic
   AGENT_TRY(const auto modules,
             memory_.ReadValue<std::uint64_t>(interpreter.Plus(layout_.names.interpreter_modules)));
   AGENT_TRY(const std::uint64_t size, dicts_.SizeOf(RemoteAddress(modules)));
-  if (size == known.modules || now - known.looked < kLook) {
+  if (size == known.modules || now < known.next_look) {
     return Fail(Errc::kUnreadable, "no threading");
   }
-  known.looked = now;
-  AGENT_CHECK_OK(FindActive(RemoteAddress(modules), known));
+  const SystemClock clock;
+  const MonotonicTime begin = clock.Now();
+  const Result<void> found = FindActive(RemoteAddress(modules), known);
+  known.next_look = now + std::max<Nanoseconds>(kLook, (clock.Now() - begin) * kLookPause);
+  if (!found) return std::unexpected(found.error());
   return known.active;
 }
 

@@ -39,7 +39,7 @@ class ThreadNames {
     RemoteAddress active;  // null: not found so far
     RemoteAddress dict_type;
     std::uint64_t modules = 0;  // how many there were when it was looked for
-    MonotonicTime looked;
+    MonotonicTime next_look;
   };
   bool MayRead(MonotonicTime now);
   Result<std::string> Read(const ThreadState& state, MonotonicTime now);

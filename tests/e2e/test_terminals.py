@@ -91,8 +91,8 @@ class Terminals(unittest.TestCase):
 
     def test_python(self):
         target = self.start_python()
-        self.check_top(target, "tokenize", r" \d+\.\d +\d+\.\d .* python")
-        self.check_dump(target, r"(tokenize|checksum|draw|lookup)", 'thread [0-9]+ "python')
+        self.check_top(target, "tokenize", r" \d+\.\d +\d+\.\d .* MainThread")
+        self.check_dump(target, r"(tokenize|checksum|draw|lookup)", 'thread [0-9]+ "MainThread"')
 
     def test_native(self):
         target = self.start(str(BUILD / "bin" / "busy_threads"), "3", "1", "900", first_line=None)
