@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/python/thread_states.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -18,7 +20,7 @@ constexpr std::size_t kMaxThreads = 65536;  // of all interpreters
 constexpr std::chrono::milliseconds kFullLook{200};
 // Lists that take long to read are not read all the time.
 constexpr std::chrono::milliseconds kLongRefresh{10};
-constexpr int kRefreshPause = 4;  // times what the last one took
+constexpr int kRefreshPause = 4;  // times the CPU time that the last one took
 // How soon a thread's second interpreter is found.
 constexpr std::chrono::milliseconds kLook{10};
 // Of so few, a microsecond's read each, what libc says is asked for at once (ThreadStates::Adopt).
@@ -28,6 +30,13 @@ std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
   std::uint64_t value = 0;
   std::memcpy(&value, bytes.data() + offset, sizeof(value));
   return value;
+}
+
+// Of this thread: a wait for a CPU says nothing about the lists.
+Nanoseconds OwnCpuTime() {
+  timespec time{};
+  static_cast<void>(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time));
+  return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
 }
 
 }  // namespace
@@ -140,6 +149,7 @@ void ThreadStates::MoveAdopted() {
 
 Result<void> ThreadStates::Refresh() {
   const MonotonicTime start = SystemClock().Now();
+  const Nanoseconds cpu_before = OwnCpuTime();
   if (start < next_refresh_) return Fail(Errc::kTimeout, "too many thread states to read them now");
   pthreads_.clear();
   threads_read_ = 0;
@@ -164,8 +174,8 @@ Result<void> ThreadStates::Refresh() {
       state.known = same->known;
     }
   }
-  const MonotonicTime end = SystemClock().Now();
-  if (end - start > kLongRefresh) next_refresh_ = end + (end - start) * kRefreshPause;
+  const Nanoseconds taken = OwnCpuTime() - cpu_before;
+  if (taken > kLongRefresh) next_refresh_ = SystemClock().Now() + taken * kRefreshPause;
   return result;
 }
 
