@@ -121,7 +121,7 @@ class TopRate(Checks, unittest.TestCase):
         self.sample(2, runs=1, enough=300)
 
     def test_a_million(self):
-        self.sample(20, runs=6, enough=1_000_000)
+        self.sample(20, runs=13, enough=1_000_000)
 
 
 class Sleepers(unittest.TestCase):
