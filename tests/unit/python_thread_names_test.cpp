@@ -186,7 +186,6 @@ TEST_CASE("Python names of threads: one that changes under the reading is not ta
     python.memory.between = [&](int) {
       if (count++ != step) return;
       std::uint64_t old = 0;
-      python.memory.between = nullptr;
       REQUIRE(python.memory.Read(RemoteAddress(python.name_slot), BytesOf(old)));
       python.memory.Put(python.name_slot, west);
       python.memory.PutText(old + python.layout.unicode.ascii_data, "XXXX");
