@@ -107,16 +107,22 @@ Result<AsyncioTasks::Task> AsyncioTasks::ReadTask(RemoteAddress address) {
               .coroutine = RemoteAddress(LoadWord(bytes.data(), offsets_.coroutine))};
 }
 
-Result<AsyncioTasks::Coroutine> AsyncioTasks::ReadCoroutine(RemoteAddress address) {
+// `type`: a coroutine's.
+Result<AsyncioTasks::Coroutine> AsyncioTasks::ReadCoroutine(RemoteAddress address,
+                                                            RemoteAddress type) {
   const Layout::Coroutine& layout = layout_.coroutine;
   const std::size_t size = layout.frame + layout_.frame.size;
   if (size > kMaxCoroutine) return Fail(Errc::kMalformed, "coroutine layout");
   std::array<std::byte, kMaxCoroutine> bytes{};
   AGENT_CHECK_OK(memory_.Read(address, std::span(bytes).first(size)));
+  if (LoadWord(bytes.data(), layout_.object_size - 8) != type.value()) {
+    return Fail(Errc::kMalformed, "not a coroutine");
+  }
   Coroutine coroutine{.frame = DecodeFrame(bytes.data() + layout.frame, layout_.frame),
                       .awaits = {}};
-  AGENT_TRY(const RemoteAddress type, dicts_.TypeOf(coroutine.frame.code));
-  if (!code_type_.IsNull() && type != code_type_) return Fail(Errc::kMalformed, "no code object");
+  AGENT_TRY(const RemoteAddress code_type, dicts_.TypeOf(coroutine.frame.code));
+  if (!code_type_.IsNull() && code_type != code_type_)
+    return Fail(Errc::kMalformed, "no code object");
   if (std::to_integer<std::uint8_t>(bytes[layout.state]) != layout.awaits) return coroutine;
   const std::uint64_t top = LoadWord(bytes.data() + layout.frame, layout.frame_stack_top);
   AGENT_TRY(const auto awaits,
@@ -126,13 +132,11 @@ Result<AsyncioTasks::Coroutine> AsyncioTasks::ReadCoroutine(RemoteAddress addres
 }
 
 // Those of a coroutine that waits, and of the coroutines that it waits for, innermost first. What
-// awaits in another way (__await__ of a class, C) is not looked into. `type`: a coroutine's.
+// awaits in another way (__await__ of a class, C) is not looked into.
 std::vector<RawFrame> AsyncioTasks::WaitingFrames(RemoteAddress coroutine, RemoteAddress type) {
   std::vector<RawFrame> frames;
   while (frames.size() < kMostFrames) {
-    const Result<RemoteAddress> its_type = dicts_.TypeOf(coroutine);
-    if (!its_type || *its_type != type) break;
-    const Result<Coroutine> read = ReadCoroutine(coroutine);
+    const Result<Coroutine> read = ReadCoroutine(coroutine, type);
     if (!read || read->awaits.IsNull()) break;
     frames.push_back(read->frame);
     coroutine = read->awaits;

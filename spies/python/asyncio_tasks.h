@@ -72,7 +72,7 @@ class AsyncioTasks {
   };
   Result<Offsets> ReadOffsets(RemoteAddress section);
   Result<Task> ReadTask(RemoteAddress address);
-  Result<Coroutine> ReadCoroutine(RemoteAddress address);
+  Result<Coroutine> ReadCoroutine(RemoteAddress address, RemoteAddress type);
   std::vector<RawFrame> WaitingFrames(RemoteAddress coroutine, RemoteAddress type);
   const Function* NameOf(const Task& task);
 
