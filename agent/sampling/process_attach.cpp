@@ -14,6 +14,8 @@ namespace {
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
+// In the midst of an exec nobody may look into a process.
+constexpr std::chrono::milliseconds kExec{20};
 constexpr std::chrono::milliseconds kLongestAttachPause{500};
 
 }  // namespace
@@ -36,6 +38,7 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   next_attach_ = now;
   attach_pause_ = kFirstAttachPause;
   born_ = now;
+  not_permitted_.clear();
 }
 
 void ProcessSampler::TryAttach(MonotonicTime now) {
@@ -68,6 +71,7 @@ std::expected<void, Refusal> ProcessSampler::AttachNow() {
         thread.name.AskSoon();
       }
       is_fallback_ = factory->IsFallback();
+      not_permitted_.clear();
       CountRuntime(1);
       LogInfo("process {} ({}) runs {}", static_cast<pid_t>(pid_), comm_, spy_->Runtime());
       return {};
@@ -103,12 +107,16 @@ void ProcessSampler::Note(const Refusal& refusal) {
       break;
     case Refusal::Kind::kNotPermitted:
       // What is between fork and exec may be about to become another user.
-      if (has_executed_ && !std::exchange(context_.said_not_permitted, true)) {
-        LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_,
-                WhyNotPermitted(pid_));
-      }
+      if (!has_executed_ || context_.said_not_permitted) return;
+      if (not_permitted_.empty()) not_permitted_ = WhyNotPermitted(pid_);
+      if (SystemClock().Now() - born_ > kExec) SayNotPermitted();
       break;
   }
+}
+
+void ProcessSampler::SayNotPermitted() {
+  if (spy_ || not_permitted_.empty() || std::exchange(context_.said_not_permitted, true)) return;
+  LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_, not_permitted_);
 }
 
 }  // namespace agent

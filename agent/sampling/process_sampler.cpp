@@ -10,12 +10,12 @@
 namespace agent {
 namespace {
 
-// The process's clock is read so seldom that it takes a half percent of the time at most.
+// The process's clock is read so seldom that it takes a thousandth of the time at most.
 constexpr Nanoseconds kShortestClockPause = std::chrono::milliseconds(2);
 // How long the word of stat is good for a thread that has had its CPU since.
 constexpr std::chrono::milliseconds kStatKept{4};
 constexpr std::size_t kManyThreads = 64;
-constexpr int kClockPause = 200;
+constexpr int kClockPause = 1000;
 constexpr Nanoseconds kLongestClockPause = std::chrono::milliseconds(100);
 constexpr int kMostTorn = 4;  // ticks of bursts
 
@@ -87,12 +87,13 @@ bool ProcessSampler::Tick(MonotonicTime now, WallTime wall) {
   EndBursts();
   const bool look_for_cold = now >= next_clock_;
   if (look_for_cold) {
+    const bool is_dear = threads_.size() > kManyThreads;  // the kernel adds up all threads for it
+    const Nanoseconds begin = is_dear ? OwnCpuTime() : Nanoseconds(0);
     // Read before the threads: what they use meanwhile must not look like time of cold ones.
     if (!ReadClock()) return false;
     next_clock_ = now + kShortestClockPause;
-    // The kernel adds up all threads for it.
-    if (threads_.size() > kManyThreads) {
-      next_clock_ = now + std::min((SystemClock().Now() - now) * kClockPause, kLongestClockPause);
+    if (is_dear) {
+      next_clock_ = now + std::min((OwnCpuTime() - begin) * kClockPause, kLongestClockPause);
     }
   }
   LookAtHotThreads(now, wall);
@@ -352,6 +353,7 @@ void ProcessSampler::FollowWindow(const Profile& old) {
 }
 
 Nanoseconds ProcessSampler::End(WallTime wall) {
+  SayNotPermitted();
   // What is still under way must not be claimed after the rest has been given out.
   ForgetSnapshots();
   static_cast<void>(ReadClock());  // still there when nobody has reaped it yet

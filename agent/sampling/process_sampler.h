@@ -206,6 +206,7 @@ class ProcessSampler final : private StopClient {
   void FollowImage(const TaskStat& stat, MonotonicTime now);
   void TryAttach(MonotonicTime now);
   void Note(const Refusal& refusal);
+  void SayNotPermitted();
   void CountRuntime(std::int64_t processes);
   void FollowName(Thread& thread, MonotonicTime now);
   ThreadIndex InternThread(Tid tid, const std::string& name);
@@ -237,7 +238,8 @@ class ProcessSampler final : private StopClient {
   MonotonicTime born_;
   MonotonicTime next_attach_;
   Nanoseconds attach_pause_{0};
-  bool has_executed_ = true;  // a program of its own, since it was forked
+  std::string not_permitted_;  // why it could not be looked into when that was tried; or empty
+  bool has_executed_ = true;   // a program of its own, since it was forked
   bool refused_for_good_ = false;
   bool is_fallback_ = false;                                // spy_ took what no other one did
   Stack stack_;                                             // of the sample under way

@@ -40,6 +40,7 @@ ActivityPlaces ActivityPlaces::Of(const Layout& layout, RemoteAddress runtime,
   places.collecting = At(interpreter, layout.gc.interpreter_collecting);
   places.callbacks = At(callbacks, layout.object_size);  // PyVarObject.ob_size
   places.gc_frame = At(interpreter, layout.gc.interpreter_frame);
+  places.code_generation = At(interpreter, layout.interpreter.code_generation);
   places.SetWindow();
   return places;
 }

@@ -19,14 +19,15 @@ namespace agent::python {
 
 /// Where it is told. Null: this version or build does not tell it.
 struct ActivityPlaces {
-  RemoteAddress switches;    ///< unsigned long: how often the GIL went to another thread
-  RemoteAddress locked;      ///< int; null where `holder` is null while nobody holds the GIL
-  RemoteAddress collecting;  ///< int
-  RemoteAddress holder;      ///< PyThreadState*
-  RemoteAddress callbacks;   ///< Py_ssize_t: how many functions gc.callbacks has
-  RemoteAddress gc_frame;    ///< _PyInterpreterFrame*: where the collection began
-  /// Memory that holds all of them but `callbacks`, where they are so near to each other (3.12 and
-  /// later): a range of a read costs more than a hundred bytes. 0: they are not.
+  RemoteAddress switches;         ///< unsigned long: how often the GIL went to another thread
+  RemoteAddress locked;           ///< int; null where `holder` is null while nobody holds the GIL
+  RemoteAddress collecting;       ///< int
+  RemoteAddress holder;           ///< PyThreadState*
+  RemoteAddress callbacks;        ///< Py_ssize_t: how many functions gc.callbacks has
+  RemoteAddress gc_frame;         ///< _PyInterpreterFrame*: where the collection began
+  RemoteAddress code_generation;  ///< Layout::Interpreter::code_generation
+  /// Memory that holds all of them but the last one and `callbacks`, where they are so near to each
+  /// other (3.12 and later): a range of a read costs more than a hundred bytes. 0: they are not.
   RemoteAddress window;
   std::size_t window_size = 0;
   static constexpr std::size_t kMaxWindow = 256;
@@ -49,6 +50,7 @@ struct Activity {
   std::uint64_t holder = 0;
   std::int32_t locked = 1;
   std::uint64_t gc_frame = 0;
+  std::uint64_t code_generation = 0;
   std::array<std::byte, ActivityPlaces::kMaxWindow> window;
 
   /// Makes this a part of a read: appends what is known to `ranges`, which refer to this object.

@@ -156,25 +156,37 @@ std::optional<std::uint32_t> CodeCache::KnownLine(const RawFrame& frame) {
   return line;
 }
 
-Result<void> CodeCache::Name(std::span<const RawFrame> frames, Stack& stack) {
+bool CodeCache::IsOf(const CodeEpoch& epoch, RemoteAddress address) const {
+  if (epoch.interpreter.IsNull()) return false;
+  const auto known = codes_.find(address);
+  return known != codes_.end() && known->second.epoch == epoch;
+}
+
+Result<void> CodeCache::Name(std::span<const RawFrame> frames, const CodeEpoch& epoch,
+                             Stack& stack) {
   stack.clear();
-  distinct_.clear();
-  for (const RawFrame& frame : frames) distinct_.push_back(frame.code);
-  std::ranges::sort(distinct_);
-  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
-  if (codes_.size() + distinct_.size() > kMaxCodes || table_bytes_ > kMaxTableBytes) {
+  if (codes_.size() + frames.size() > kMaxCodes || table_bytes_ > kMaxTableBytes) {
     codes_.clear();
     table_bytes_ = 0;
   }
-  AGENT_CHECK_OK(ReadIdentities());
+  distinct_.clear();
+  for (const RawFrame& frame : frames) {
+    if (!IsOf(epoch, frame.code)) distinct_.push_back(frame.code);
+  }
+  std::ranges::sort(distinct_);
+  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
+  if (!distinct_.empty()) AGENT_CHECK_OK(ReadIdentities());
   for (std::size_t i = 0; i < distinct_.size(); ++i) {
     const auto identity = IdentityOf(i);
     Code& code = codes_[distinct_[i]];
-    if (code.function != nullptr && std::ranges::equal(code.identity, identity)) continue;
-    if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {
-      codes_.erase(distinct_[i]);
-      return loaded;
+    const bool is_known = code.function != nullptr && std::ranges::equal(code.identity, identity);
+    if (!is_known) {
+      if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {
+        codes_.erase(distinct_[i]);
+        return loaded;
+      }
     }
+    code.epoch = epoch;
   }
   stack.reserve(frames.size());
   for (const RawFrame& frame : frames) {

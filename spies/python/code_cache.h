@@ -18,6 +18,13 @@
 
 namespace agent::python {
 
+/// Between two frees of code objects of one interpreter, where it counts them (3.14 and later).
+struct CodeEpoch {
+  RemoteAddress interpreter;  ///< Anything by which it is known; null: not told.
+  std::uint64_t generation = 0;
+  friend bool operator==(const CodeEpoch&, const CodeEpoch&) = default;
+};
+
 /// Sampling thread only.
 class CodeCache {
  public:
@@ -27,8 +34,9 @@ class CodeCache {
 
   /// Names `frames` into `stack`, both leaf first. The fields by which a code object is known are
   /// read anew each time, all in one call: an address that holds another code object by now is read
-  /// again. kUnreadable when one of them is no code object.
-  Result<void> Name(std::span<const RawFrame> frames, Stack& stack);
+  /// again. Not of those that were seen in the same epoch, which is that of the moment after the
+  /// frames were read. kUnreadable when one of them is no code object.
+  Result<void> Name(std::span<const RawFrame> frames, const CodeEpoch& epoch, Stack& stack);
   /// Reads the same fields again, of code objects that Name has seen: whether each of them is still
   /// what it was.
   bool AreUnchanged(std::span<const RemoteAddress> codes);
@@ -45,9 +53,11 @@ class CodeCache {
     std::uint32_t first_line = 0;
     std::vector<std::byte> line_table;
     std::unordered_map<std::int64_t, std::uint32_t> lines;  ///< by instruction
+    CodeEpoch epoch;                                        ///< that it was last seen in
   };
 
   void BlankWhatChanges(std::span<std::byte> identity) const;
+  [[nodiscard]] bool IsOf(const CodeEpoch& epoch, RemoteAddress address) const;
   Result<void> ReadIdentities();
   std::span<std::byte> IdentityOf(std::size_t i) {
     return std::span(identities_).subspan(places_[i], identity_size_);

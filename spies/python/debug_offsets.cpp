@@ -25,7 +25,7 @@ struct Field {
 // living interpreters (3.13.0, 3.14.10, 3.15.2).
 struct Form {
   Field interpreters_head;
-  Field interpreter_id, interpreter_next, threads_head;
+  Field interpreter_id, interpreter_next, threads_head, code_generation;
   Field thread_next, thread_interp, current_frame, thread_id, native_id;
   Field previous, executable, instruction, owner, tlbc_index;
   Field filename, name, qualname, line_table, first_line, instructions, tlbc;
@@ -47,6 +47,7 @@ constexpr Form k313 = {
     .interpreter_id = {6, 7},
     .interpreter_next = {6, 8},
     .threads_head = {6, 9},
+    .code_generation = kNone,
     .thread_next = {19, 21},
     .thread_interp = {19, 22},
     .current_frame = {19, 23},
@@ -94,6 +95,7 @@ constexpr Form k314 = {
     .interpreter_id = {6, 7},
     .interpreter_next = {6, 8},
     .threads_head = {6, 9},
+    .code_generation = {6, 20},
     .thread_next = {22, 24},
     .thread_interp = {22, 25},
     .current_frame = {22, 26},
@@ -141,6 +143,7 @@ constexpr Form k315 = {
     .interpreter_id = {6, 7},
     .interpreter_next = {6, 8},
     .threads_head = {6, 9},
+    .code_generation = {6, 20},
     .thread_next = {22, 24},
     .thread_interp = {22, 25},
     .current_frame = {22, 26},
@@ -320,7 +323,8 @@ Result<Layout> ReadDebugOffsets(ProcessMemory& memory, RemoteAddress runtime) {
   layout.runtime = {.interpreters_head = fields.Get(at.interpreters_head)};
   layout.interpreter = {.id = fields.Get(at.interpreter_id),
                         .next = fields.Get(at.interpreter_next),
-                        .threads_head = fields.Get(at.threads_head)};
+                        .threads_head = fields.Get(at.threads_head),
+                        .code_generation = fields.Get(at.code_generation)};
   layout.thread = {.next = fields.Get(at.thread_next),
                    .interp = fields.Get(at.thread_interp),
                    .frame = fields.Get(at.current_frame),

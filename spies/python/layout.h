@@ -46,6 +46,8 @@ struct Layout {
     std::uint32_t id;
     std::uint32_t next;
     std::uint32_t threads_head;
+    /// uint64_t: goes up whenever one of its code objects is freed. 0 before 3.14.
+    std::uint32_t code_generation = 0;
   } interpreter;
   struct Thread {  // PyThreadState
     std::uint32_t next;

@@ -67,6 +67,7 @@ struct Reading {
   bool gc_is_doubtful = false;       // it may be a finalizer that runs
   bool holds_gil = false;
   std::vector<FrameMark> task_marks;
+  CodeEpoch epoch;  // of all the frames
 };
 
 // The Python stack of a snapshot: as it was read while the thread stood still, then named.
@@ -132,7 +133,7 @@ class PythonSpy final : public Spy {
 
   StackOutcome NameFrames(Stack& stack) override {
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
-    const Result<void> named = codes_.Name(reading_.frames, stack);
+    const Result<void> named = codes_.Name(reading_.frames, reading_.epoch, stack);
     if (named) {
       const std::vector<FrameMark> marks = MarksOf(reading_, stack);
       for (const FrameMark& mark : std::views::reverse(marks)) {
@@ -228,7 +229,8 @@ class PythonSpy final : public Spy {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
     Stack names;
-    if (const Result<void> named = codes_.Name(part.reading.frames, names); !named) {
+    const Result<void> named = codes_.Name(part.reading.frames, part.reading.epoch, names);
+    if (!named) {
       const bool is_gone = named.error().code == Errc::kGone;
       part.outcome = is_gone ? StackOutcome::kGone : StackOutcome::kUnreadable;
       return;
@@ -292,6 +294,7 @@ class PythonSpy final : public Spy {
 
   void AddTasks(const ThreadState& state) {
     const std::size_t added = tasks_->AddTo(state.address, reading_.frames, reading_.task_marks);
+    if (added > 0) reading_.epoch = {};  // read after it was
     if (added > 0 && reading_.gc_at && *reading_.gc_at >= reading_.task_marks.front().at) {
       *reading_.gc_at += added;
     }
@@ -302,6 +305,7 @@ class PythonSpy final : public Spy {
     reading_.gc_at.reset();
     reading_.holds_gil = false;
     reading_.task_marks.clear();
+    reading_.epoch = {};
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
@@ -328,6 +332,10 @@ class PythonSpy final : public Spy {
           return StackOutcome::kGone;
       }
       NoteCollector(state);
+      // The interpreters' epochs are not one.
+      if (states->size() == 1) {
+        reading_.epoch = {state.places.code_generation, state.activity.code_generation};
+      }
       if (tasks_ != nullptr) AddTasks(state);
       reading_.holds_gil |= state.activity.HoldsGil(state.address);
     }

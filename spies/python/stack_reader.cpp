@@ -97,6 +97,10 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     ranges_.push_back({holder, BytesOf(holder_after[copy])});
     if (copy == 0) state.activity.AddRanges(state.places, ranges_);
   }
+  // Last: what it does not count yet had not been freed when the frames were read.
+  if (!state.places.code_generation.IsNull()) {
+    ranges_.push_back({state.places.code_generation, BytesOf(state.activity.code_generation)});
+  }
 
   if (const Result<void> read = memory_.ReadRanges(ranges_); !read) {
     if (read.error().code == Errc::kGone) return Snapshot::kGone;

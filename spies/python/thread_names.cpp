@@ -12,9 +12,11 @@ namespace agent::python {
 namespace {
 
 constexpr std::size_t kMostInterpreters = 64;
-// Between two searches of sys.modules in vain, while it grows: at least, and times what one takes.
+// Between two searches of sys.modules in vain: at least, and times the CPU time that one takes.
 constexpr std::chrono::milliseconds kLook{5};
 constexpr int kLookPause = 20;
+// While it has as many modules as the last time.
+constexpr std::chrono::seconds kLookAtSame{1};
 
 }  // namespace
 
@@ -68,13 +70,13 @@ Result<RemoteAddress> ThreadNames::ActiveOf(RemoteAddress interpreter, Monotonic
   AGENT_TRY(const auto modules,
             memory_.ReadValue<std::uint64_t>(interpreter.Plus(layout_.names.interpreter_modules)));
   AGENT_TRY(const std::uint64_t size, dicts_.SizeOf(RemoteAddress(modules)));
-  if (size == known.modules || now < known.next_look) {
+  if (now < known.next_look || (size == known.modules && now < known.looked + kLookAtSame)) {
     return Fail(Errc::kUnreadable, "no threading");
   }
-  const SystemClock clock;
-  const MonotonicTime begin = clock.Now();
+  const Nanoseconds begin = OwnCpuTime();
   const Result<void> found = FindActive(RemoteAddress(modules), known);
-  known.next_look = now + std::max<Nanoseconds>(kLook, (clock.Now() - begin) * kLookPause);
+  known.looked = now;
+  known.next_look = now + std::max<Nanoseconds>(kLook, (OwnCpuTime() - begin) * kLookPause);
   if (!found) return std::unexpected(found.error());
   return known.active;
 }

@@ -38,7 +38,8 @@ class ThreadNames {
   struct Threading {
     RemoteAddress active;  // null: not found so far
     RemoteAddress dict_type;
-    std::uint64_t modules = 0;  // how many there were when it was looked for
+    std::uint64_t modules = 0;  // how many there were when it was looked for in vain
+    MonotonicTime looked;
     MonotonicTime next_look;
   };
   bool MayRead(MonotonicTime now);

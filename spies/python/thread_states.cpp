@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/python/thread_states.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -30,13 +28,6 @@ std::uint64_t Load(std::span<const std::byte> bytes, std::size_t offset) {
   std::uint64_t value = 0;
   std::memcpy(&value, bytes.data() + offset, sizeof(value));
   return value;
-}
-
-// Of this thread: a wait for a CPU says nothing about the lists.
-Nanoseconds OwnCpuTime() {
-  timespec time{};
-  static_cast<void>(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time));
-  return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
 }
 
 }  // namespace

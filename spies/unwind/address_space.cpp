@@ -8,7 +8,7 @@
 namespace agent::unwind {
 namespace {
 
-// Reading and comparing the mappings may cost this share of the time at most, whatever a program
+// Reading and comparing the mappings may cost this share of a CPU at most, whatever a program
 // does (a JIT compiler maps new code all the time).
 constexpr int kCostFactor = 50;
 constexpr std::chrono::milliseconds kShortestPause{1};
@@ -44,8 +44,7 @@ const CodeRegion* AddressSpace::Find(std::uint64_t address) const {
 
 bool AddressSpace::Refresh(MonotonicTime now) {
   if (generation_ > 0 && now - last_read_ < pause_) return false;
-  const SystemClock clock;
-  const MonotonicTime begin = clock.Now();
+  const Nanoseconds begin = OwnCpuTime();
   Result<std::vector<Mapping>> all = process_.ReadMappings();
   if (!all) return false;
   std::vector<Mapping> executable;
@@ -76,7 +75,7 @@ bool AddressSpace::Refresh(MonotonicTime now) {
     ++generation_;
     changed = true;
   }
-  pause_ = std::max<Nanoseconds>(kShortestPause, (clock.Now() - begin) * kCostFactor);
+  pause_ = std::max<Nanoseconds>(kShortestPause, (OwnCpuTime() - begin) * kCostFactor);
   return changed;
 }
 

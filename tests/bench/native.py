@@ -110,7 +110,27 @@ def fresh_stacks(folder):
                 print(f"  {line}")
 
 
+def tables():
+    """Unwind tables of the largest libraries; the speed is of their .eh_frame."""
+    libraries = {path.resolve() for path in pathlib.Path("/usr/lib").rglob("*.so*") if path.is_file()}
+    largest = sorted(libraries, key=lambda path: path.stat().st_size)[-5:]
+    subprocess.run([str(agent_runs.BUILD / "bin" / "bench_unwind_tables"), *map(str, largest)], check=True)
+
+
+def names():
+    """1,000 random addresses of a binary with debug information, as near to 100 MB as there is."""
+    binaries = [path for path in agent_runs.BUILD.parent.glob("*/bin/*") if path.stat().st_size > 50e6]
+    if not binaries:
+        print("SKIP naming addresses of a large binary with debug information: ./dev test-full builds some")
+        return
+    binary = min(binaries, key=lambda path: abs(path.stat().st_size - 100e6))
+    print(f"{binary.stat().st_size / 1e6:.0f} MB of ", end="", flush=True)
+    subprocess.run([str(agent_runs.BUILD / "bin" / "bench_symbolize"), str(binary), "1000"], check=True)
+
+
 def main(folder, repeats):
+    tables()
+    names()
     beside_peers(folder, repeats)
     many_threads(folder, max(1, repeats // 2))
     fresh_stacks(folder)

@@ -25,7 +25,7 @@ class Pods(ContainerTest):
         folder = tempfile.TemporaryDirectory(prefix="agent-test-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        podman.podman("tag", podman.agent(), "agent")
+        podman.tag(podman.agent(), "agent")
 
     def play(self, name, wanted):
         """Until each service ({name: {function: samples}}) has its functions at the receiver."""
@@ -57,10 +57,10 @@ class Pods(ContainerTest):
 
     def example(self, name, tag, files):
         recipe = (DOCKER / "examples" / f"{name}.Dockerfile").read_text()
-        podman.podman("tag", podman.build(f"example-{name}", recipe, files), tag)
+        podman.tag(podman.build(f"example-{name}", recipe, files), tag)
 
     def plain(self, name, suite, files, lines):
-        podman.podman("tag", podman.build(f"plain-{name}", f"FROM {podman.base(suite)}\n{lines}", files), f"{name}-plain")
+        podman.tag(podman.build(f"plain-{name}", f"FROM {podman.base(suite)}\n{lines}", files), f"{name}-plain")
 
     def test_wrapped(self):
         podman.base("bookworm")
@@ -89,7 +89,7 @@ class Examples(ContainerTest):
     """Each Dockerfile of docker/examples builds, and its service is profiled as it is built."""
 
     def check(self, name, files, wanted, command=()):
-        podman.podman("tag", podman.agent(), "agent")
+        podman.tag(podman.agent(), "agent")
         image = podman.build(f"example-{name}", (DOCKER / "examples" / f"{name}.Dockerfile").read_text(), files)
         with podman.Container(image, *command, flags=[*self.environment(), "--cap-drop=ALL", "--read-only"]) as container:
             container.wait_for("ready")

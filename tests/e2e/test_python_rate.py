@@ -98,15 +98,33 @@ class Rate(unittest.TestCase):
     def test_flutter_315(self):
         self.check_flutter("3.15")
 
-    def test_code_that_is_freed_is_not_taken_for_what_follows_it(self):
-        run, _, _ = self.run_at_top_rate("3.13", "churn.py")
-        seen = 0
-        for sample in run.profile.samples:
+    def check_churn(self, profile):
+        """How many of its functions were seen. Their code is freed in a moment, and the next one has its memory."""
+        functions = set()
+        for sample in profile.samples:
             numbers = {re.search(r"\d+", frame[1])[0] for frame in sample["stack"] if frame[1].startswith("made")}
             numbers |= {frame[0][1:] for frame in sample["stack"] if re.fullmatch(r"f\d+", frame[0])}
-            seen += bool(numbers)
             self.assertLessEqual(len(numbers), 1, sample["stack"])
-        print(f"  {seen} stacks with code that lived for a moment")
+            functions |= numbers
+        self.assertGreater(len(functions), 30)
+        return len(functions)
+
+    def test_code_that_is_freed_at_the_top_rate(self):
+        run, _, _ = self.run_at_top_rate("3.13", "churn.py")
+        print(f"  {self.check_churn(run.profile)} functions that lived for a moment")
+
+    def check_freed(self, version):
+        run = Run(agent_runs.need_interpreters(version)[0].command("churn.py", "3"), ["--sample-rate", "1000"])
+        print(f"  {version}: {self.check_churn(run.profile)} functions that lived for a moment")
+
+    def test_code_that_is_freed_313(self):
+        self.check_freed("3.13")
+
+    def test_code_that_is_freed_314(self):
+        self.check_freed("3.14")
+
+    def test_code_that_is_freed_315(self):
+        self.check_freed("3.15")
 
 
 if __name__ == "__main__":

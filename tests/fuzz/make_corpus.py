@@ -232,4 +232,5 @@ def main():
     make_python_recordings()
 
 
-main()
+if __name__ == "__main__":
+    main()

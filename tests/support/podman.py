@@ -100,6 +100,11 @@ def build(tag, dockerfile, files=(), flags=()):
         return name
 
 
+def tag(image, name):
+    podman("tag", image, name)
+    _drop_unnamed()  # the one that had the name before
+
+
 def _drop_unnamed():
     podman("image", "prune", "-f")
 

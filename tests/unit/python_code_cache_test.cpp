@@ -21,6 +21,7 @@ struct Fixture {
   FakeMemory memory;
   FunctionTable functions;
   CodeCache cache;
+  CodeEpoch epoch;
   Stack stack;
 
   explicit Fixture(std::uint32_t version)
@@ -45,7 +46,7 @@ struct Fixture {
     RawFrame frame;
     frame.code = RemoteAddress(kCode);
     frame.instruction = RemoteAddress(kCode + layout.code.instructions);
-    return cache.Name({&frame, 1}, stack);
+    return cache.Name({&frame, 1}, epoch, stack);
   }
 };
 
@@ -89,4 +90,22 @@ TEST_CASE("code cache: the counters of code that runs make it no other code (3.1
   const int reads = code.memory.reads;
   REQUIRE(code.Name());
   CHECK(code.memory.reads == reads + 1);
+}
+
+TEST_CASE("code cache: in one epoch nothing is read of what is known") {
+  Fixture code(0x030c01f0);
+  code.epoch = {RemoteAddress(0x40000), 5};
+  REQUIRE(code.Name());
+  const int reads = code.memory.reads;
+  REQUIRE(code.Name());
+  CHECK(code.memory.reads == reads);
+  CHECK(code.stack[0].function->name == "handle");
+
+  code.PutString(kName + 0x400, "other");
+  code.memory.Put(kCode + code.layout.code.qualname, kName + 0x400);
+  SECTION("freed since") { code.epoch.generation = 6; }
+  SECTION("of another interpreter") { code.epoch.interpreter = RemoteAddress(0x50000); }
+  SECTION("not told") { code.epoch = {}; }
+  REQUIRE(code.Name());
+  CHECK(code.stack[0].function->name == "other");
 }

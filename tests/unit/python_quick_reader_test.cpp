@@ -90,7 +90,7 @@ struct Fixture {
   bool Begin() {
     frames.clear();
     REQUIRE(reader.Read(state, kTid, frames) == ReadOutcome::kStack);
-    REQUIRE(codes.Name(frames, named));
+    REQUIRE(codes.Name(frames, CodeEpoch(), named));
     return quick.Begin(state, frames, reader.root(), named, now += std::chrono::microseconds(1));
   }
   Stack StackOf(std::uint32_t number) const {

@@ -169,7 +169,7 @@ TEST_CASE("Python names of threads: threading comes later") {
   python.memory.Put(python.interpreter + python.layout.names.interpreter_modules, modules);
   CHECK(python.Name() == std::nullopt);
   const int reads = python.memory.reads;
-  python.now += std::chrono::seconds(1);
+  python.now += std::chrono::milliseconds(900);
   CHECK(python.Name() == std::nullopt);
   CHECK(python.memory.reads - reads <= 3);  // no new module: not searched
   python.Import(python.Named("east"));
