@@ -14,8 +14,8 @@ namespace {
 // An interpreter needs some 10 ms from exec to its first frame.
 constexpr std::chrono::milliseconds kFirstAttachPause{4};
 constexpr std::chrono::milliseconds kStartUp{300};
-// In the midst of an exec nobody may look into a process.
-constexpr std::chrono::milliseconds kExec{20};
+// What an interpreter runs before it is one needs a stop; the interpreter may not.
+constexpr std::chrono::milliseconds kUntilNotPermitted{20};
 constexpr std::chrono::milliseconds kLongestAttachPause{500};
 
 }  // namespace
@@ -38,7 +38,6 @@ void ProcessSampler::FollowImage(const TaskStat& stat, MonotonicTime now) {
   next_attach_ = now;
   attach_pause_ = kFirstAttachPause;
   born_ = now;
-  not_permitted_.clear();
 }
 
 void ProcessSampler::TryAttach(MonotonicTime now) {
@@ -109,13 +108,16 @@ void ProcessSampler::Note(const Refusal& refusal) {
       // What is between fork and exec may be about to become another user.
       if (!has_executed_ || context_.said_not_permitted) return;
       if (not_permitted_.empty()) not_permitted_ = WhyNotPermitted(pid_);
-      if (SystemClock().Now() - born_ > kExec) SayNotPermitted();
+      if (SystemClock().Now() - born_ > kUntilNotPermitted) SayNotPermitted();
       break;
   }
 }
 
 void ProcessSampler::SayNotPermitted() {
-  if (spy_ || not_permitted_.empty() || std::exchange(context_.said_not_permitted, true)) return;
+  if (not_permitted_.empty()) return;
+  // Only its torn stacks are lost.
+  if (spy_ && !spy_->NeedsStop() && !spy_->WantsSnapshots() && !context_.always_stop) return;
+  if (std::exchange(context_.said_not_permitted, true)) return;
   LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_, not_permitted_);
 }
 
