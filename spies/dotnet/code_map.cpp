@@ -9,6 +9,7 @@ namespace agent::dotnet {
 namespace {
 
 constexpr std::size_t kMaxSections = 1u << 12;
+constexpr std::size_t kMaxListed = 1u << 10;
 constexpr std::size_t kMaxTables = 1u << 9;   // of one level
 constexpr std::size_t kMaxChunks = 1u << 16;  // of 128 KiB: what the last level tells of
 constexpr std::size_t kMaxFragments = 64;     // of one chunk of addresses
@@ -19,8 +20,8 @@ constexpr std::size_t kMaxImages = 1u << 14;
 constexpr std::uint64_t kMaxBuckets = 1u << 24;
 constexpr int kMaxProbes = 16;
 constexpr std::size_t kMaxCodes = 1u << 18;
-constexpr std::size_t kMethodsOfHeap = 32;
-constexpr std::size_t kMaxLooks = 1024;  // for methods, stubs included
+constexpr std::size_t kModuleBytes = 2048;
+constexpr std::uint32_t kImageSignature = 0x00525452;  // "RTR"
 // A nibble for each 32 bytes of code.
 constexpr std::uint64_t kBytesPerNibble = 32;
 constexpr std::uint64_t kNibblesPerWord = 8;
@@ -50,6 +51,24 @@ Result<RangeSection> CodeMap::SectionOf(std::uint64_t address) {
   for (const RangeSection& section : sections_) {
     if (address >= section.begin && address < section.end) return section;
   }
+  RangeSection section{};
+  if (layout_.code_ranges.is_list) {
+    AGENT_TRY(const std::vector<RangeSection> all, SectionsInList());
+    const auto holds = [&](const RangeSection& one) {
+      return address >= one.begin && address < one.end;
+    };
+    const auto found = std::ranges::find_if(all, holds);
+    if (found != all.end()) section = *found;
+  } else {
+    AGENT_TRY(section, SectionInMap(address));
+  }
+  if (address < section.begin || address >= section.end) return RangeSection{};
+  const bool stays = (section.flags & RangeSection::kCollectible) == 0;
+  if (stays && sections_.size() < kMaxSections) sections_.push_back(section);
+  return section;
+}
+
+Result<RangeSection> CodeMap::SectionInMap(std::uint64_t address) {
   RemoteAddress table = code_ranges_;
   for (unsigned level = 1; level <= code_ranges::kLevels; ++level) {
     const unsigned shift = code_ranges::kAddressBits - level * code_ranges::kBitsPerLevel;
@@ -61,11 +80,7 @@ Result<RangeSection> CodeMap::SectionOf(std::uint64_t address) {
   for (std::size_t i = 0; i < kMaxFragments && !table.IsNull(); ++i) {
     AGENT_TRY(const auto fragment, memory_.ReadValue<RangeFragment>(table));
     if (address >= fragment.begin && address < fragment.end) {
-      AGENT_TRY(const auto section, memory_.ReadValue<RangeSection>(Pointer(fragment.section)));
-      if (address < section.begin || address >= section.end) break;
-      const bool stays = (section.flags & RangeSection::kCollectible) == 0;
-      if (stays && sections_.size() < kMaxSections) sections_.push_back(section);
-      return section;
+      return memory_.ReadValue<RangeSection>(Pointer(fragment.section));
     }
     table = Pointer(fragment.next);
   }
@@ -142,12 +157,10 @@ Result<CodeMap::Found> CodeMap::FindJitted(const RangeSection& section, std::uin
 }
 
 Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
-  AGENT_TRY(const auto own,
-            memory_.ReadValue<std::uint64_t>(
-                RemoteAddress(section.ready_to_run_module).Plus(layout_.module.ready_to_run)));
+  AGENT_TRY(const std::uint64_t own, ReadyToRunInfoOf(RemoteAddress(section.ready_to_run_module)));
   // A component's code is the composite image's.
-  AGENT_TRY(const auto info,
-            memory_.ReadValue<std::uint64_t>(RemoteAddress(own).Plus(ready_to_run::kComposite)));
+  AGENT_TRY(const auto info, memory_.ReadValue<std::uint64_t>(
+                                 RemoteAddress(own).Plus(layout_.ready_to_run.composite)));
   if (const auto known = images_.find(info); known != images_.end()) return &known->second;
   if (images_.size() >= kMaxImages) return Fail(Errc::kLimit, "number of images");
   // One that cannot be read stays as it is: without functions.
@@ -158,11 +171,34 @@ Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
   return &image;
 }
 
+// It points back to its module, and to an image.
+Result<std::uint64_t> CodeMap::ReadyToRunInfoOf(RemoteAddress module) {
+  const std::uint32_t told = std::max(layout_.module.ready_to_run, found_ready_to_run_);
+  if (told != 0) return memory_.ReadValue<std::uint64_t>(module.Plus(told));
+  if (searches_left_-- <= 0) return Fail(Errc::kLimit, "searches for an image");
+  std::array<std::uint64_t, kModuleBytes / 8> fields{};
+  AGENT_TRY(const std::size_t size,
+            memory_.ReadSome(module, std::as_writable_bytes(std::span(fields))));
+  for (std::size_t i = 0; i < size / 8; ++i) {
+    if (fields[i] == 0 || fields[i] % 8 != 0) continue;
+    const RemoteAddress info(fields[i]);
+    const auto owner = memory_.ReadValue<std::uint64_t>(info);
+    if (!owner || *owner != module.value()) continue;
+    const auto header =
+        memory_.ReadValue<std::uint64_t>(info.Plus(layout_.ready_to_run.composite - 24));
+    if (!header) continue;
+    const auto signature = memory_.ReadValue<std::uint32_t>(RemoteAddress(*header));
+    if (!signature || *signature != kImageSignature) continue;
+    found_ready_to_run_ = static_cast<std::uint32_t>(i * 8);
+    return info.value();
+  }
+  return Fail(Errc::kMalformed, "module without an image");
+}
+
 Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress info) {
-  AGENT_TRY(const auto place,
-            memory_.ReadValue<std::uint64_t>(info.Plus(ready_to_run::kFunctions)));
-  AGENT_TRY(const auto count,
-            memory_.ReadValue<std::uint32_t>(info.Plus(ready_to_run::kFunctionCount)));
+  const RemoteAddress functions_place = info.Plus(layout_.ready_to_run.functions);
+  AGENT_TRY(const auto place, memory_.ReadValue<std::uint64_t>(functions_place));
+  AGENT_TRY(const auto count, memory_.ReadValue<std::uint32_t>(functions_place.Plus(8)));
   if (count > kMaxImageFunctions - std::min(image_functions_, kMaxImageFunctions)) {
     return Fail(Errc::kLimit, "functions of images");
   }
@@ -249,8 +285,30 @@ Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeF
   return Found{.kind = Kind::kMethod, .code = &kept->second};
 }
 
-// Every section once, by walking through the whole of the map.
 Result<std::vector<RangeSection>> CodeMap::AllSections() {
+  return layout_.code_ranges.is_list ? SectionsInList() : SectionsInMap();
+}
+
+Result<std::vector<RangeSection>> CodeMap::SectionsInList() {
+  std::vector<RangeSection> sections;
+  AGENT_TRY(auto place, memory_.ReadValue<std::uint64_t>(code_ranges_));
+  while (place != 0) {
+    if (sections.size() >= kMaxListed) return Fail(Errc::kLimit, "code ranges");
+    AGENT_TRY(const auto listed, memory_.ReadValue<ListedSection>(RemoteAddress(place)));
+    sections.push_back({.begin = listed.begin,
+                        .end = listed.end,
+                        .flags = listed.flags & ~RangeSection::kStubs,
+                        .unused = 0,
+                        .jit_manager = listed.jit_manager,
+                        .ready_to_run_module = listed.heap_list_or_module,
+                        .heap_list = listed.heap_list_or_module});
+    place = listed.next;
+  }
+  return sections;
+}
+
+// Every section once, by walking through the whole of the map.
+Result<std::vector<RangeSection>> CodeMap::SectionsInMap() {
   constexpr std::size_t kFanOut = std::size_t{1} << code_ranges::kBitsPerLevel;
   std::vector<RemoteAddress> tables = {code_ranges_};
   for (unsigned level = 1; level <= code_ranges::kLevels; ++level) {
@@ -283,31 +341,6 @@ Result<std::vector<RangeSection>> CodeMap::AllSections() {
     }
   }
   return sections;
-}
-
-Result<std::vector<std::uint64_t>> CodeMap::SomeMethods(std::size_t count) {
-  AGENT_TRY(const std::vector<RangeSection> sections, AllSections());
-  std::vector<std::uint64_t> methods;
-  for (const RangeSection& section : sections) {
-    if ((section.flags & (RangeSection::kCodeHeap | RangeSection::kCollectible)) !=
-        RangeSection::kCodeHeap) {
-      continue;
-    }
-    AGENT_TRY(const auto heap, memory_.ReadValue<HeapList>(RemoteAddress(section.heap_list)));
-    std::uint64_t before = std::min(heap.end, section.end);
-    const std::size_t most = std::min(count, methods.size() + kMethodsOfHeap);
-    for (std::size_t i = 0; i < kMaxLooks && methods.size() < most; ++i) {
-      if (before <= heap.start + sizeof(std::uint64_t)) break;
-      const Result<std::uint64_t> start = StartOf(heap, before - 1);
-      if (!start || *start <= heap.start || *start >= before) break;
-      before = *start;
-      AGENT_TRY(const auto header, memory_.ReadValue<std::uint64_t>(RemoteAddress(*start - 8)));
-      if (header <= kLastStubKind) continue;
-      AGENT_TRY(const auto code, memory_.ReadValue<CodeHeader>(RemoteAddress(header)));
-      methods.push_back(code.method_desc);
-    }
-  }
-  return methods;
 }
 
 }  // namespace agent::dotnet

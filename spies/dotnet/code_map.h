@@ -31,7 +31,7 @@ struct MethodCode {
 /// The code of one process. Sampling thread only.
 class CodeMap {
  public:
-  /// `code_ranges`: the RangeSectionMap.
+  /// `code_ranges`: the RangeSectionMap; where the first of a list is told.
   CodeMap(ProcessMemory& memory, const Layout& layout, RemoteAddress code_ranges)
       : memory_(memory), layout_(layout), code_ranges_(code_ranges) {}
 
@@ -48,9 +48,11 @@ class CodeMap {
   };
   Found Find(std::uint64_t address);
 
-  /// MethodDescs of the last methods that the JIT has compiled into one of the heaps, at most
-  /// `count`; empty before there is any. For a look at whether the layout is right.
+  /// For a look at whether the layout is right: MethodDescs of the last methods that the JIT has
+  /// compiled into each of the heaps, at most `count`; empty before there is any.
   Result<std::vector<std::uint64_t>> SomeMethods(std::size_t count);
+  /// The same of methods in ReadyToRun images; 0 for an image that cannot be read.
+  Result<std::vector<std::uint64_t>> SomePrecompiledMethods(std::size_t count);
 
  private:
   // What a ReadyToRun image was asked for.
@@ -60,11 +62,17 @@ class CodeMap {
   };
 
   Result<RangeSection> SectionOf(std::uint64_t address);
+  Result<RangeSection> SectionInMap(std::uint64_t address);
   Result<std::vector<RangeSection>> AllSections();
+  Result<std::vector<RangeSection>> SectionsInMap();
+  Result<std::vector<RangeSection>> SectionsInList();
   Result<std::uint64_t> StartOf(const HeapList& heap, std::uint64_t address);
   Result<Found> FindJitted(const RangeSection& section, std::uint64_t address);
   Result<Found> FindPrecompiled(const RangeSection& section, std::uint64_t address);
   Result<const Image*> ImageOf(const RangeSection& section);
+  Result<std::uint64_t> ReadyToRunInfoOf(RemoteAddress module);
+  Result<void> AddMethods(const RangeSection& section, std::size_t most,
+                          std::vector<std::uint64_t>& methods);
   Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress info);
   Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
   Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function, MethodCode code);
@@ -77,6 +85,8 @@ class CodeMap {
   MethodCode passing_;                               // the last one that may go
   std::unordered_map<std::uint64_t, Image> images_;  // by ReadyToRunInfo
   std::size_t image_functions_ = 0;                  // of all of them
+  std::uint32_t found_ready_to_run_ = 0;             // where the layout does not tell
+  int searches_left_ = 16;
 };
 
 }  // namespace agent::dotnet

@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cstddef>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -67,6 +68,9 @@ const json& Member(const json& document, const char* name) {
   return found != document.end() && found->is_object() ? *found : none;
 }
 
+constexpr const char* kGlobal = "globals";
+constexpr const char* kContract = "contracts";
+
 // What this agent's code has as constants (layout.h).
 struct Constant {
   const char* type;
@@ -95,9 +99,6 @@ constexpr Constant kConstants[] = {
     {"RuntimeFunction", "!", sizeof(RuntimeFunction)},
     {"RuntimeFunction", "BeginAddress", offsetof(RuntimeFunction, begin)},
     {"RuntimeFunction", "UnwindData", offsetof(RuntimeFunction, unwind_info)},
-    {"ReadyToRunInfo", "CompositeInfo", ready_to_run::kComposite},
-    {"ReadyToRunInfo", "RuntimeFunctions", ready_to_run::kFunctions},
-    {"ReadyToRunInfo", "NumRuntimeFunctions", ready_to_run::kFunctionCount},
     {"Bucket", "!", sizeof(HashBucket)},
     {"Bucket", "Keys", offsetof(HashBucket, keys)},
     {"Bucket", "Values", offsetof(HashBucket, values)},
@@ -113,10 +114,116 @@ constexpr Constant kConstants[] = {
     {"MethodTable", "Module", offsetof(MethodTable, module)},
     {"MethodTable", "EEClassOrCanonMT", offsetof(MethodTable, canonical)},
     {"MethodTable", "PerInstInfo", offsetof(MethodTable, per_instance)},
+    // They end where the dictionaries begin.
+    {"GenericsDictInfo", "NumDicts", 4},
+    {"GenericsDictInfo", "NumTypeArgs", 6},
+    {"TypeDesc", "TypeAndFlags", 0},
+    {kGlobal, "StubCodeBlockLast", kLastStubKind},
+    {kGlobal, "HashMapSlotsPerBucket", std::size(HashBucket{}.keys)},
+    {kGlobal, "HashMapValueMask", HashBucket::kValueMask},
+    {kGlobal, "MethodDescAlignment", MethodDescHead::kUnit},
 };
-constexpr std::uint64_t kPathAfterSimpleName = 8;  // members of Module, in 8 to 10
+// Behind a MethodDesc.
+constexpr Constant kAfterMethodDesc[] = {
+    {"InstantiatedMethodDesc", "PerInstInfo", after_method_desc::kArguments},
+    {"InstantiatedMethodDesc", "NumGenericArgs", after_method_desc::kArgumentCount},
+    {"DynamicMethodDesc", "MethodName", after_method_desc::kDynamicName},
+};
+constexpr std::uint64_t kNewestCodeManager = 2;
+constexpr std::uint64_t kNewestTypeSystem = 1;
+constexpr std::uint64_t kPathAfterSimpleName = 8;  // members of Module, in 9 and 10
 
 std::uint32_t Narrow(std::uint64_t offset) { return static_cast<std::uint32_t>(offset); }
+
+// A layout with what a runtime tells put in its place.
+class Reading {
+ public:
+  Reading(const Layout& layout, const ContractDescriptor& descriptor)
+      : layout_(layout), descriptor_(descriptor) {}
+
+  Layout& layout() { return layout_; }
+
+  // Nothing: not told.
+  std::optional<std::uint64_t> Ask(const char* type, const char* name) {
+    std::optional<std::uint64_t> value;
+    if (type == kGlobal) {
+      value = descriptor_.Global(name);
+    } else if (type != kContract) {
+      value = descriptor_.Field(type, name);
+    } else if (const auto version = descriptor_.Contract(name); version != 0) {
+      value = version;
+    }
+    if (!value && missing_.empty()) missing_ = fmt::format("{}.{}", type, name);
+    return value;
+  }
+  void Take(std::uint32_t& to, const char* type, const char* name) {
+    if (const auto value = Ask(type, name)) to = Narrow(*value);
+  }
+  void Expect(const Constant& constant, std::uint64_t more = 0) {
+    const auto value = Ask(constant.type, constant.field);
+    if (value && *value != constant.value + more) Differs(constant.type, constant.field, *value);
+  }
+  void Differs(const char* type, const char* name, std::uint64_t value) {
+    if (different_.empty()) different_ = fmt::format("{}.{} is {}", type, name, value);
+  }
+  [[nodiscard]] Result<Layout> Checked(bool needs_all) const {
+    if (!different_.empty()) return Fail(Errc::kMalformed, "its structures differ", different_);
+    if (needs_all && !missing_.empty()) {
+      return Fail(Errc::kMalformed, "it does not tell enough of its structures", missing_);
+    }
+    return layout_;
+  }
+
+ private:
+  Layout layout_;
+  const ContractDescriptor& descriptor_;
+  std::string missing_;    // the first that is not told
+  std::string different_;  // the first that is not what this agent takes it for
+};
+
+Reading ReadLayout(const Layout& known, const ContractDescriptor& descriptor) {
+  Reading reading(known, descriptor);
+  Layout& layout = reading.layout();
+  for (const Constant& constant : kConstants) reading.Expect(constant);
+  if (const auto version = reading.Ask(kContract, "ExecutionManager")) {
+    if (*version > kNewestCodeManager) reading.Differs(kContract, "ExecutionManager", *version);
+    layout.nibble_map_has_pointers = *version == kNewestCodeManager;
+  }
+  if (const auto version = reading.Ask(kContract, "RuntimeTypeSystem")) {
+    if (*version > kNewestTypeSystem) reading.Differs(kContract, "RuntimeTypeSystem", *version);
+  }
+  if (const auto place = reading.Ask(kGlobal, "ExecutionManagerCodeRangeMapAddress")) {
+    layout.code_ranges.place = *place;
+  }
+  reading.Take(layout.method_desc.size, "MethodDesc", "!");
+  for (const Constant& constant : kAfterMethodDesc) {
+    reading.Expect(constant, layout.method_desc.size);
+  }
+  constexpr const char* kBits = "MethodDescTokenRemainderBitCount";
+  if (const auto bits = reading.Ask(kGlobal, kBits)) {
+    if (*bits >= 24) reading.Differs(kGlobal, kBits, *bits);
+    layout.method_desc.remainder_bits = Narrow(*bits);
+  }
+  reading.Take(layout.type_desc_argument, "ParamTypeDesc", "TypeArg");
+  if (const auto path = descriptor.Field("Module", "Path"); path && *path >= kPathAfterSimpleName) {
+    layout.module.simple_name = Narrow(*path - kPathAfterSimpleName);
+  }
+  reading.Take(layout.module.simple_name, "Module", "SimpleName");
+  reading.Take(layout.module.ready_to_run, "Module", "ReadyToRunInfo");
+  reading.Take(layout.ready_to_run.composite, "ReadyToRunInfo", "CompositeInfo");
+  reading.Take(layout.ready_to_run.functions, "ReadyToRunInfo", "RuntimeFunctions");
+  reading.Expect({"ReadyToRunInfo", "NumRuntimeFunctions", 8}, layout.ready_to_run.functions);
+  const auto map = reading.Ask("ReadyToRunInfo", "EntryPointToMethodDescMap");
+  const auto buckets = reading.Ask("HashMap", "Buckets");
+  if (map && buckets) layout.ready_to_run.method_buckets = Narrow(*map + *buckets);
+  // Without these there are no marks, and nothing else is wrong.
+  const auto suspending = descriptor.Global("GCThread");
+  const auto os_id = descriptor.Field("Thread", "OSId");
+  if (suspending && os_id) {
+    layout.collector = {.suspending_thread = *suspending, .os_id = Narrow(*os_id)};
+  }
+  return reading;
+}
 
 }  // namespace
 
@@ -174,63 +281,13 @@ std::uint64_t ContractDescriptor::Contract(std::string_view name) const {
 }
 
 Result<Layout> Overlay(const Layout& known, const ContractDescriptor& descriptor) {
-  for (const Constant& constant : kConstants) {
-    const auto offset = descriptor.Field(constant.type, constant.field);
-    if (offset && *offset != constant.value) {
-      return Fail(Errc::kMalformed, "its structures differ",
-                  fmt::format("{}.{} is at {}", constant.type, constant.field, *offset));
-    }
-  }
-  Layout layout = known;
-  if (const auto version = descriptor.Contract("ExecutionManager"); version != 0) {
-    if (version > 2) return Fail(Errc::kMalformed, "its structures differ", "ExecutionManager");
-    layout.nibble_map_has_pointers = version == 2;
-  }
-  if (const auto size = descriptor.Field("MethodDesc", "!"))
-    layout.method_desc.size = Narrow(*size);
-  if (const auto bits = descriptor.Global("MethodDescTokenRemainderBitCount"); bits && *bits < 24) {
-    layout.method_desc.remainder_bits = Narrow(*bits);
-  }
-  if (const auto path = descriptor.Field("Module", "Path"); path && *path >= kPathAfterSimpleName) {
-    layout.module.simple_name = Narrow(*path - kPathAfterSimpleName);
-  }
-  if (const auto info = descriptor.Field("Module", "ReadyToRunInfo")) {
-    layout.module.ready_to_run = Narrow(*info);
-  }
-  const auto map = descriptor.Field("ReadyToRunInfo", "EntryPointToMethodDescMap");
-  const auto buckets = descriptor.Field("HashMap", "Buckets");
-  const auto suspending = descriptor.Global("GCThread");
-  const auto os_id = descriptor.Field("Thread", "OSId");
-  if (suspending && os_id) {
-    layout.collector = {.suspending_thread = *suspending, .os_id = Narrow(*os_id)};
-  }
-  if (map && buckets) layout.ready_to_run.method_buckets = Narrow(*map + *buckets);
-  return layout;
+  return ReadLayout(known, descriptor).Checked(/*needs_all=*/false);
 }
 
 Result<Layout> LayoutFrom(const ContractDescriptor& descriptor) {
-  constexpr std::pair<const char*, const char*> kNeeded[] = {
-      {"Module", "Path"},
-      {"Module", "ReadyToRunInfo"},
-      {"ReadyToRunInfo", "EntryPointToMethodDescMap"},
-      {"HashMap", "Buckets"},
-      {"MethodDesc", "!"},
-      {"RangeSection", "HeapList"},
-      {"CodeHeapListNode", "HeaderMap"},
-      {"RealCodeHeader", "MethodDesc"},
-  };
-  for (const auto& [type, field] : kNeeded) {
-    if (!descriptor.Field(type, field)) {
-      return Fail(Errc::kMalformed, "it does not tell enough of its structures",
-                  fmt::format("{}.{}", type, field));
-    }
-  }
-  if (descriptor.Contract("ExecutionManager") == 0) {
-    return Fail(Errc::kMalformed, "it does not tell enough of its structures", "ExecutionManager");
-  }
   Layout newest = *LayoutOf(kNewestMajor);
   newest.debug_info = {};  // its form is nothing that a runtime tells of
-  return Overlay(newest, descriptor);
+  return ReadLayout(newest, descriptor).Checked(/*needs_all=*/true);
 }
 
 }  // namespace agent::dotnet

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 #include "agent/base/log.h"
@@ -22,11 +23,11 @@ std::unexpected<Refusal> Refuse(Refusal::Kind kind, std::string reason) {
   return std::unexpected(Refusal{kind, std::move(reason)});
 }
 
-std::unexpected<Refusal> Refuse(const Error& error) {
+std::unexpected<Refusal> Refuse(const Error& error, std::string_view of = "") {
   Refusal::Kind kind = Refusal::Kind::kNotYet;
   if (error.code == Errc::kGone) kind = Refusal::Kind::kGone;
   if (error.code == Errc::kNotPermitted) kind = Refusal::Kind::kNotPermitted;
-  return Refuse(kind, error.Message());
+  return Refuse(kind, of.empty() ? error.Message() : fmt::format("{}: {}", of, error.Message()));
 }
 
 // By the version, and by what the runtime itself says of its structures.
@@ -34,7 +35,7 @@ Result<Layout> LayoutIn(ProcessMemory& memory, const RuntimeLocation& runtime) {
   const Layout* const known = LayoutOf(runtime.Major());
   if (runtime.descriptor.IsNull()) {
     if (known != nullptr) return *known;
-    return Fail(Errc::kUnsupported, "it reads 8 to 10");
+    return Fail(Errc::kUnsupported, "it reads 6 to 10");
   }
   const auto descriptor = ContractDescriptor::Read(memory, runtime.descriptor);
   if (!descriptor && known != nullptr) return *known;
@@ -55,7 +56,9 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::Attach(TargetProc
   const MonotonicTime since = waiting_.try_emplace(process.pid(), now).first->second;
   if (now - since > kLongestStart) {
     spy.error() = {Refusal::Kind::kUnsupported,
-                   fmt::format("its .NET cannot be read: {}", spy.error().reason)};
+                   fmt::format("its .NET cannot be read: {}; --dotnet-perfmap gives its methods "
+                               "their names",
+                               spy.error().reason)};
   }
   return spy;
 }
@@ -82,18 +85,17 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
                               "their names",
                               name, layout.error().Message()));
   }
-  const auto ranges = process.memory().ReadValue<std::uint64_t>(runtime.dac_table);
+  const auto ranges = CodeRangesOf(process.memory(), runtime, *layout);
   if (!ranges) return Refuse(ranges.error());
-  if (*ranges == 0) return Refuse(Refusal::Kind::kNotYet, "the runtime has not started");
-  auto frames = std::make_unique<ManagedFrames>(process, *layout, RemoteAddress(*ranges),
-                                                functions_, raw_names_);
-  const ManagedFrames::Check check = frames->CheckLayout();
-  if (check.methods == 0) return Refuse(Refusal::Kind::kNotYet, "no method has been compiled yet");
-  LogDebug("{}: {} of {} methods can be read", name, check.readable, check.methods);
-  if (check.readable * 2 < check.methods) {
-    return Refuse(Refusal::Kind::kNotYet,
-                  fmt::format("{} of {} methods can be read", check.readable, check.methods));
-  }
+  if (ranges->IsNull()) return Refuse(Refusal::Kind::kNotYet, "the runtime has not started");
+  auto frames = std::make_unique<ManagedFrames>(process, *layout, *ranges, functions_, raw_names_);
+  const auto check = frames->CheckLayout();
+  if (!check) return Refuse(check.error(), name);
+  if (check->methods == 0) return Refuse(Refusal::Kind::kNotYet, "no method has been compiled yet");
+  const std::string found =
+      fmt::format("{} of {} methods of {} can be read", check->readable, check->methods, name);
+  if (!check->IsGood()) return Refuse(Refusal::Kind::kNotYet, found);
+  LogDebug("dotnet: {}", found);
   return std::make_unique<unwind::SnapshotSpy>(name, process, files_, markers_, false,
                                                std::move(frames));
 }

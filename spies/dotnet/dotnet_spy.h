@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The .NET spy: CoreCLR 8 to 10 on x86-64.
+// The .NET spy: CoreCLR 6 to 10 on x86-64, and newer ones that tell of their structures.
 #pragma once
 
 #include <map>

@@ -4,30 +4,59 @@
 namespace agent::dotnet {
 namespace {
 
+// 6 and 7 have never been run: their sources say it, and for what they share 8's measurements.
+constexpr Layout k6 = {
+    .code_ranges = {.is_list = true, .has_offset = true, .place = 0},
+    .nibble_map_has_pointers = false,
+    .method_desc = {.size = 8, .remainder_bits = 14},
+    .method_table = {.has_type_id_in_flags2 = false, .has_loader_module = true},
+    .type_desc_argument = 0,
+    .module = {.simple_name = 8, .ready_to_run = 0},
+    .ready_to_run = {.composite = 32, .functions = 64, .method_buckets = 416},
+    .collector = {},
+    .debug_info = {.patchpoint_size = 20, .patchpoint_locals = 0, .packed_bounds = false}};
+
+constexpr Layout k7 = {
+    .code_ranges = {.is_list = true, .has_offset = false, .place = 0},
+    .nibble_map_has_pointers = false,
+    .method_desc = {.size = 8, .remainder_bits = 13},
+    .method_table = {.has_type_id_in_flags2 = false, .has_loader_module = true},
+    .type_desc_argument = 0,
+    .module = {.simple_name = 0x100, .ready_to_run = 0},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 432},
+    .collector = {},
+    .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
+
 constexpr Layout k8 = {
+    .code_ranges = {.is_list = false, .has_offset = false, .place = 0},
     .nibble_map_has_pointers = false,
     .method_desc = {.size = 8, .remainder_bits = 12},
-    .method_table = {.has_type_id_in_flags2 = false},
+    .method_table = {.has_type_id_in_flags2 = false, .has_loader_module = false},
+    .type_desc_argument = 16,
     .module = {.simple_name = 0x108, .ready_to_run = 1152},
-    .ready_to_run = {.method_buckets = 448},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
     .collector = {},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k9 = {
+    .code_ranges = {.is_list = false, .has_offset = false, .place = 0},
     .nibble_map_has_pointers = false,
     .method_desc = {.size = 16, .remainder_bits = 12},
-    .method_table = {.has_type_id_in_flags2 = true},
+    .method_table = {.has_type_id_in_flags2 = true, .has_loader_module = false},
+    .type_desc_argument = 16,
     .module = {.simple_name = 0x108, .ready_to_run = 984},
-    .ready_to_run = {.method_buckets = 448},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
     .collector = {},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k10 = {
+    .code_ranges = {.is_list = false, .has_offset = false, .place = 0},
     .nibble_map_has_pointers = true,
     .method_desc = {.size = 16, .remainder_bits = 12},
-    .method_table = {.has_type_id_in_flags2 = true},
+    .method_table = {.has_type_id_in_flags2 = true, .has_loader_module = false},
+    .type_desc_argument = 16,
     .module = {.simple_name = 0xc0, .ready_to_run = 704},
-    .ready_to_run = {.method_buckets = 376},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 376},
     .collector = {},
     .debug_info = {.patchpoint_size = 40, .patchpoint_locals = 16, .packed_bounds = true}};
 
@@ -35,6 +64,10 @@ constexpr Layout k10 = {
 
 const Layout* LayoutOf(unsigned major) {
   switch (major) {
+    case 6:
+      return &k6;
+    case 7:
+      return &k7;
     case 8:
       return &k8;
     case 9:

@@ -8,6 +8,12 @@ namespace agent::dotnet {
 
 /// Byte offsets into CoreCLR's structures on a 64-bit machine.
 struct Layout {
+  struct CodeRanges {
+    bool is_list;         ///< Of ListedSections (.NET 6 and 7), else a map.
+    bool has_offset;      ///< In the DAC table, from where the runtime is loaded; else a pointer.
+    std::uint64_t place;  ///< As the runtime tells; 0: by the DAC table.
+    friend bool operator==(const CodeRanges&, const CodeRanges&) = default;
+  } code_ranges;
   /// One dword of the nibble map may point to the code's start instead (.NET 10).
   bool nibble_map_has_pointers;
   struct MethodDesc {
@@ -17,14 +23,18 @@ struct Layout {
   } method_desc;
   struct MethodTable {
     bool has_type_id_in_flags2;  ///< Else a u16 at 10, 0xffff: it does not fit.
+    bool has_loader_module;      ///< Where later ones have its module; generics may have both.
     friend bool operator==(const MethodTable&, const MethodTable&) = default;
   } method_table;
+  std::uint32_t type_desc_argument;  ///< 0: not known.
   struct Module {
-    std::uint32_t simple_name;  ///< char*, into the metadata's #Strings
-    std::uint32_t ready_to_run;
+    std::uint32_t simple_name;   ///< char*, into the metadata's #Strings
+    std::uint32_t ready_to_run;  ///< 0: to be searched for.
     friend bool operator==(const Module&, const Module&) = default;
   } module;
-  struct ReadyToRun {  // ReadyToRunInfo
+  struct ReadyToRun {         // ReadyToRunInfo
+    std::uint32_t composite;  ///< The image's header: three pointers before.
+    std::uint32_t functions;  ///< Behind them how many there are.
     std::uint32_t method_buckets;
     friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
@@ -46,8 +56,8 @@ inline constexpr unsigned kNewestMajor = 10;
 /// Nothing for versions whose structures are not known.
 [[nodiscard]] const Layout* LayoutOf(unsigned major);
 
-// The same in .NET 8 to 10: vm/codeman.h, vm/readytoruninfo.h, vm/hash.h, vm/method.hpp and
-// vm/methodtable.h, measured in 8.0.0, 8.0.31, 9.0.5, 9.0.20, 10.0.11 and 10.0.12.
+// The same in .NET 6 to 10: vm/codeman.h, vm/hash.h, vm/method.hpp and vm/methodtable.h, measured
+// in 8.0.0, 8.0.31, 9.0.5, 9.0.20, 10.0.11 and 10.0.12.
 namespace code_ranges {
 inline constexpr unsigned kLevels = 5;
 inline constexpr unsigned kBitsPerLevel = 8;
@@ -74,6 +84,18 @@ struct RangeSection {
   std::uint64_t jit_manager;
   std::uint64_t ready_to_run_module;
   std::uint64_t heap_list;
+};
+
+/// RangeSection of .NET 6 and 7, its beginning
+struct ListedSection {
+  std::uint64_t begin;
+  std::uint64_t end;
+  std::uint64_t jit_manager;
+  std::uint64_t next;
+  std::uint64_t last_used;
+  std::uint32_t flags;  ///< RangeSection's, but kStubs means an image.
+  std::uint32_t unused;
+  std::uint64_t heap_list_or_module;
 };
 
 /// HeapList, its beginning
@@ -105,13 +127,6 @@ struct RuntimeFunction {
   std::uint32_t unwind_info;
 };
 
-/// ReadyToRunInfo
-namespace ready_to_run {
-inline constexpr std::uint32_t kComposite = 40;
-inline constexpr std::uint32_t kFunctions = 80;
-inline constexpr std::uint32_t kFunctionCount = 88;
-}  // namespace ready_to_run
-
 /// A bucket of HashMap; the first one's first key is how many there are.
 struct HashBucket {
   static constexpr std::uint64_t kValueMask = ~std::uint64_t{0} >> 1;
@@ -142,6 +157,13 @@ struct MethodDescChunk {
   std::uint16_t token_range;  ///< and a flag in the upper bits
 };
 inline constexpr std::uint64_t kMethodDescChunkSize = 24;
+
+/// What kinds of a MethodDesc have behind it.
+namespace after_method_desc {
+inline constexpr std::uint32_t kArguments = 8;  // InstantiatedMethodDesc
+inline constexpr std::uint32_t kArgumentCount = 18;
+inline constexpr std::uint32_t kDynamicName = 16;  // DynamicMethodDesc
+}  // namespace after_method_desc
 
 /// MethodTable
 struct MethodTable {

@@ -38,11 +38,19 @@ bool IsCompiler(const Frame& frame) {
 
 }  // namespace
 
-ManagedFrames::Check ManagedFrames::CheckLayout() {
+Result<ManagedFrames::Check> ManagedFrames::CheckLayout() {
+  AGENT_TRY(const std::vector<std::uint64_t> jitted, code_.SomeMethods(kMethodsToCheck));
+  const Check check = CheckMethods(jitted);
+  if (check.methods == 0 || !check.IsGood()) return check;
+  AGENT_TRY(const std::vector<std::uint64_t> precompiled,
+            code_.SomePrecompiledMethods(kMethodsToCheck));
+  const Check second = CheckMethods(precompiled);
+  return second.IsGood() ? check : second;
+}
+
+ManagedFrames::Check ManagedFrames::CheckMethods(const std::vector<std::uint64_t>& methods) {
   Check check;
-  const auto methods = code_.SomeMethods(kMethodsToCheck);
-  if (!methods) return check;
-  for (const std::uint64_t method : *methods) {
+  for (const std::uint64_t method : methods) {
     const auto name = names_.NameOf(method, false);
     // Nothing is wrong with a method that was made at run time, in a module without metadata.
     if (!name && name.error().code == Errc::kUnsupported) continue;

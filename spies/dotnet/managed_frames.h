@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "agent/process/target_process.h"
 #include "agent/profile/markers.h"
@@ -27,12 +28,14 @@ class ManagedFrames final : public unwind::ManagedCode {
         collector_(functions.Marker(markers::kDotnetCollector)),
         compiler_(functions.Marker(markers::kDotnetCompiler)) {}
 
-  /// Whether methods that are there already can be read: 0 of 0 before there are any.
+  /// Whether methods that are there already can be read: 0 of 0 before there are any. Of what the
+  /// JIT has compiled; of what was compiled before if less than half of that can be read.
   struct Check {
     std::size_t methods = 0;
     std::size_t readable = 0;
+    [[nodiscard]] bool IsGood() const { return readable * 2 >= methods; }
   };
-  Check CheckLayout();
+  Result<Check> CheckLayout();
 
   unwind::ManagedStep Step(const ThreadSnapshot& snapshot, bool is_exact, Registers& registers,
                            std::uint32_t& known, Stack& frames) override;
@@ -44,6 +47,7 @@ class ManagedFrames final : public unwind::ManagedCode {
   void Mark(const ThreadSnapshot& snapshot, Stack& stack) override;
 
  private:
+  Check CheckMethods(const std::vector<std::uint64_t>& methods);
   std::uint32_t LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
                        std::uint64_t address);
 

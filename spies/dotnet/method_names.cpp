@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstddef>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -40,9 +42,18 @@ constexpr std::uint32_t kManyDimensions = 0x80000;
 constexpr std::uint32_t kVector = 0xa0000;
 constexpr std::uint16_t kNoTypeId = 0xffff;
 
+// The same of .NET 6 and 7: the canonical one's tag, and which of the pointers there are that share
+// the last two fields (the others follow the virtual methods).
+constexpr std::uint64_t kCanonicalTag = 3;
+constexpr std::uint64_t kIndirection = 3;
+constexpr std::uint32_t kHasModule = 0x10;
+constexpr std::uint32_t kBeforeModule = 0xf;
+constexpr std::uint32_t kInterfaces = 2;   // always in the second field
+constexpr std::uint32_t kFixedFields = 3;  // of kBeforeModule: those that have a field of their own
+constexpr std::uint32_t kVirtualsPerPointer = 8;
+
 // Type handles that are no MethodTable (vm/typedesc.h).
 constexpr std::uint64_t kTypeDesc = 2;
-constexpr std::uint64_t kTypeDescArgument = 16;
 constexpr std::uint8_t kPointer = 0x0f;
 constexpr std::uint8_t kReference = 0x10;
 
@@ -89,7 +100,8 @@ Result<NamedMethod> MethodNames::Read(std::uint64_t method_desc) {
       method_desc - head.chunk_index * MethodDescHead::kUnit - kMethodDescChunkSize;
   AGENT_TRY(const auto chunk, memory.ReadValue<MethodDescChunk>(RemoteAddress(chunk_place)));
   AGENT_TRY(const auto table, memory.ReadValue<MethodTable>(RemoteAddress(chunk.method_table)));
-  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
+  AGENT_TRY(const std::uint64_t module_place, ModuleOf(chunk.method_table, table));
+  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(module_place));
   const Metadata& metadata = module->metadata;
   types_left_ = kMaxTypes;
   const unsigned bits = layout_.method_desc.remainder_bits;
@@ -108,8 +120,10 @@ Result<NamedMethod> MethodNames::Read(std::uint64_t method_desc) {
   if (!raw_ && IsAsyncPlumbing(parts)) return NamedMethod{};
   if (kind == MethodDescHead::kInstantiated) {
     const RemoteAddress instance = place.Plus(layout_.method_desc.size);
-    AGENT_TRY(const auto arguments, memory.ReadValue<std::uint64_t>(instance.Plus(8)));
-    AGENT_TRY(const auto count, memory.ReadValue<std::uint16_t>(instance.Plus(18)));
+    AGENT_TRY(const auto arguments,
+              memory.ReadValue<std::uint64_t>(instance.Plus(after_method_desc::kArguments)));
+    AGENT_TRY(const auto count,
+              memory.ReadValue<std::uint16_t>(instance.Plus(after_method_desc::kArgumentCount)));
     if (arguments != 0) {
       AGENT_TRY(parts.method_arguments, ReadTypes(RemoteAddress(arguments), count, 1));
     }
@@ -134,7 +148,8 @@ const MethodLines* MethodNames::LinesOf(const ModuleMetadata& module, std::uint3
 // What code made at run time, in no assembly: a DynamicMethod, or the runtime's own.
 Result<NamedMethod> MethodNames::ReadDynamic(std::uint64_t method_desc) {
   ProcessMemory& memory = process_.memory();
-  const RemoteAddress place = RemoteAddress(method_desc).Plus(layout_.method_desc.size + 16);
+  const RemoteAddress place =
+      RemoteAddress(method_desc).Plus(layout_.method_desc.size + after_method_desc::kDynamicName);
   AGENT_TRY(const auto name, memory.ReadValue<std::uint64_t>(place));
   std::array<std::byte, kLongestDynamicName> text;  // NOLINT: read up to `size`
   AGENT_TRY(const std::size_t size, memory.ReadSome(RemoteAddress(name), text));
@@ -203,8 +218,11 @@ Result<std::string> MethodNames::TypeName(std::uint64_t handle, int depth) {
   if ((handle & kTypeDesc) != 0) {
     const RemoteAddress place(handle & ~kTypeDesc);
     AGENT_TRY(const auto kind, memory.ReadValue<std::uint8_t>(place));
-    if (kind != kPointer && kind != kReference) return std::string("?");
-    AGENT_TRY(const auto argument, memory.ReadValue<std::uint64_t>(place.Plus(kTypeDescArgument)));
+    if (layout_.type_desc_argument == 0 || (kind != kPointer && kind != kReference)) {
+      return std::string("?");
+    }
+    AGENT_TRY(const auto argument,
+              memory.ReadValue<std::uint64_t>(place.Plus(layout_.type_desc_argument)));
     AGENT_TRY(const std::string name, TypeName(argument, depth + 1));
     return name + (kind == kPointer ? '*' : '&');
   }
@@ -215,17 +233,43 @@ Result<std::string> MethodNames::TypeName(std::uint64_t handle, int depth) {
     AGENT_TRY(const std::string element, TypeName(table.per_instance, depth + 1));
     return element + (category == kVector ? "[]" : "[,]");
   }
-  return NamedType(table, depth);
+  return NamedType(handle, table, depth);
 }
 
-Result<std::string> MethodNames::NamedType(const MethodTable& table, int depth) {
-  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(table.module));
+Result<std::string> MethodNames::NamedType(std::uint64_t place, const MethodTable& table,
+                                           int depth) {
+  AGENT_TRY(const std::uint64_t module_place, ModuleOf(place, table));
+  AGENT_TRY(const ModuleMetadata* const module, MetadataOf(module_place));
   MethodParts parts;
   AGENT_CHECK_OK(AddTypes(table, *module, TypeRid(table), parts, depth));
   if (parts.types.empty()) return std::string("?");
   std::string text = raw_ ? RawTypeName(parts.name_space, parts.types, parts.type_arguments)
                           : SourceTypeName(parts.types, parts.type_arguments);
   return text.size() <= kMaxTypeText ? text : std::string("...");
+}
+
+// The module that defines the type. In .NET 6 and 7 a generic instance has the one whose code
+// brought it about; the defining one is in its canonical instance, if it is another.
+Result<std::uint64_t> MethodNames::ModuleOf(std::uint64_t place, const MethodTable& table) {
+  const bool may_differ = (table.flags & (kHasComponentSize | kGenericMask)) != 0;
+  if (!layout_.method_table.has_loader_module || !may_differ) return table.module;
+  ProcessMemory& memory = process_.memory();
+  MethodTable canonical = table;
+  if (const std::uint64_t tag = table.canonical & kCanonicalTag; tag != 0) {
+    if (tag == kIndirection) return Fail(Errc::kMalformed, "canonical type");
+    place = table.canonical - tag;
+    AGENT_TRY(canonical, memory.ReadValue<MethodTable>(RemoteAddress(place)));
+  }
+  if ((canonical.flags2 & kHasModule) == 0) return canonical.module;
+  const std::uint32_t before = canonical.flags2 & kBeforeModule;
+  auto index = static_cast<std::uint64_t>(std::popcount(before));
+  // What comes first takes the first field, unless that is the second's own.
+  if (index == 1 && (before & kFixedFields) == kInterfaces) index = 0;
+  if (index >= 2) {
+    index += (canonical.virtual_count + kVirtualsPerPointer - 1) / kVirtualsPerPointer;
+  }
+  return memory.ReadValue<std::uint64_t>(
+      RemoteAddress(place).Plus(offsetof(MethodTable, per_instance) + index * 8));
 }
 
 Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t module) {

@@ -53,6 +53,7 @@ class MethodNames {
   Result<NamedMethod> Read(std::uint64_t method_desc);
   Result<NamedMethod> ReadDynamic(std::uint64_t method_desc);
   const MethodLines* LinesOf(const ModuleMetadata& module, std::uint32_t rid);
+  Result<std::uint64_t> ModuleOf(std::uint64_t place, const MethodTable& table);
   Result<const ModuleMetadata*> MetadataOf(std::uint64_t module);
   Result<ModuleMetadata> FindMetadata(std::uint64_t name);
   void Forget(std::uint64_t name);
@@ -62,7 +63,7 @@ class MethodNames {
   Result<std::vector<std::string>> TypeArguments(const MethodTable& table, int depth);
   Result<std::vector<std::string>> ReadTypes(RemoteAddress place, std::size_t count, int depth);
   Result<std::string> TypeName(std::uint64_t handle, int depth);
-  Result<std::string> NamedType(const MethodTable& table, int depth);
+  Result<std::string> NamedType(std::uint64_t place, const MethodTable& table, int depth);
   [[nodiscard]] std::uint32_t TypeRid(const MethodTable& table) const;
 
   TargetProcess& process_;

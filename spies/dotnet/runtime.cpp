@@ -31,6 +31,17 @@ std::string VersionIn(std::string_view text) {
   return std::string(text.substr(0, end));
 }
 
+Result<RemoteAddress> CodeRangesOf(ProcessMemory& memory, const RuntimeLocation& runtime,
+                                   const Layout& layout) {
+  if (layout.code_ranges.place != 0) return RemoteAddress(layout.code_ranges.place);
+  if (!layout.code_ranges.has_offset) {
+    AGENT_TRY(const auto place, memory.ReadValue<std::uint64_t>(runtime.dac_table));
+    return RemoteAddress(place);
+  }
+  AGENT_TRY(const auto offset, memory.ReadValue<std::uint32_t>(runtime.dac_table));
+  return offset == 0 ? RemoteAddress() : runtime.base.Plus(offset);
+}
+
 unsigned RuntimeLocation::Major() const {
   unsigned major = 0;
   std::from_chars(version.data(), version.data() + version.size(), major);
@@ -60,6 +71,7 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
     const std::optional<std::uint64_t> bias = BiasOf(facts.file, mapping);
     if (!bias) continue;
     RuntimeLocation location{
+        .base = RemoteAddress(*bias),
         .dac_table = RemoteAddress(*bias + static_cast<std::uint64_t>(facts.dac_table)),
         .descriptor = {},
         .version = facts.version};

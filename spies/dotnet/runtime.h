@@ -9,12 +9,14 @@
 #include "agent/base/error.h"
 #include "agent/elf/elf_file.h"
 #include "agent/process/target_process.h"
+#include "spies/dotnet/layout.h"
 #include "spies/mapped_files.h"
 
 namespace agent::dotnet {
 
 struct RuntimeLocation {
-  RemoteAddress dac_table;   ///< g_dacTable: pointers to the runtime's global variables.
+  RemoteAddress base;        ///< Where the file that holds it is loaded.
+  RemoteAddress dac_table;   ///< g_dacTable: where the runtime's global variables are.
   RemoteAddress descriptor;  ///< DotNetRuntimeContractDescriptor; null before .NET 9.
   std::string version;       ///< "10.0"; "": the runtime does not tell.
 
@@ -37,6 +39,11 @@ class RuntimeLocator {
 
   MappedFiles<FileFacts> files_{"dotnet"};
 };
+
+/// What CodeMap is to begin with; null: the runtime has not started.
+[[nodiscard]] Result<RemoteAddress> CodeRangesOf(ProcessMemory& memory,
+                                                 const RuntimeLocation& runtime,
+                                                 const Layout& layout);
 
 /// The version in a text such as "@(#)Version 10.0.1226.42308 @Commit: ...", as "10.0"; "" when it
 /// is none. What follows means different things in different versions.

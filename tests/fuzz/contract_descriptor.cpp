@@ -14,7 +14,7 @@ AGENT_FUZZ_TARGET(contract_descriptor) {
       {reinterpret_cast<const char*>(input.data()), input.size()}, pointers);
   if (!descriptor) return;
   (void)dotnet::LayoutFrom(*descriptor);
-  for (unsigned major = 8; major <= dotnet::kNewestMajor; ++major) {
+  for (unsigned major = 6; major <= dotnet::kNewestMajor; ++major) {
     (void)dotnet::Overlay(*dotnet::LayoutOf(major), *descriptor);
   }
 }

@@ -56,7 +56,7 @@ class RepeatedProcess final : public TargetProcess {
 AGENT_FUZZ_TARGET(dotnet_frames) {
   if (input.empty()) return;
   RepeatedProcess process(input);
-  for (const unsigned major : {8u, 10u}) {
+  for (const unsigned major : {6u, 7u, 8u, 10u}) {
     FunctionTable functions;
     dotnet::ManagedFrames frames(process, *dotnet::LayoutOf(major), RemoteAddress(64), functions,
                                  major == 8);

@@ -206,6 +206,14 @@ def make_dotnet_frames():
     put("dotnet_frames", "jitted", bytes(memory))
     struct.pack_into("<I", memory, 0x150, 0)
     put("dotnet_frames", "precompiled", bytes(memory))
+    # As .NET 6 and 7 have it: a list, and a generic type of another module's making.
+    struct.pack_into("<Q", memory, 0x40, 0x100)
+    struct.pack_into("<QQQQQIIQ", memory, 0x100, 0, 0x10000, 0, 0x140, 0, 2, 0, 0x180)
+    struct.pack_into("<QQQQQIIQ", memory, 0x140, 0x10000, 0x20000, 0, 0, 0, 4, 0, 0x340)
+    struct.pack_into("<IIIHHQQQQQ", memory, 0x300, 0x10, 0, 1 << 16 | 0x10, 0, 0, 0, 0, 0, 0x301, 0x340)
+    struct.pack_into("<Q", memory, 0x340 + 8, 0x7F8)
+    struct.pack_into("<Q", memory, 0x340 + 0x100, 0x7F8)
+    put("dotnet_frames", "listed", bytes(memory))
 
 
 def make_python_recordings():

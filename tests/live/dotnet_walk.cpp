@@ -121,11 +121,11 @@ int Run(Pid pid) {
   const auto location = locator.Locate(process);
   if (!location || !*location) return std::fputs("no runtime\n", stderr), 1;
   const dotnet::Layout* const layout = dotnet::LayoutOf((*location)->Major());
-  const auto ranges = process.memory().ReadValue<std::uint64_t>((*location)->dac_table);
-  if (layout == nullptr || !ranges || *ranges == 0) return std::fputs("not started\n", stderr), 1;
+  if (layout == nullptr) return std::fputs("no layout\n", stderr), 1;
+  const auto ranges = dotnet::CodeRangesOf(process.memory(), **location, *layout);
+  if (!ranges || ranges->IsNull()) return std::fputs("not started\n", stderr), 1;
   FunctionTable functions;
-  dotnet::ManagedFrames managed(process, *layout, RemoteAddress(*ranges), functions,
-                                /*raw_names=*/true);
+  dotnet::ManagedFrames managed(process, *layout, *ranges, functions, /*raw_names=*/true);
   Recorder recorder(managed);
   NoListener listener;
   unwind::CodeFiles files(listener);

@@ -145,10 +145,10 @@ TEST_CASE("dotnet code map: a precompiled image") {
   Fixture f;
   f.PutSection(0, kModule);
   f.memory.Put(kModule + layout.module.ready_to_run, kInfo + 0x1000);  // a component's
-  f.memory.Put(kInfo + 0x1000 + ready_to_run::kComposite, kInfo);
-  f.memory.Put(kInfo + ready_to_run::kComposite, kInfo);
-  f.memory.Put(kInfo + ready_to_run::kFunctions, kFunctionTable);
-  f.memory.Put(kInfo + ready_to_run::kFunctionCount, std::uint32_t{4});
+  f.memory.Put(kInfo + 0x1000 + layout.ready_to_run.composite, kInfo);
+  f.memory.Put(kInfo + layout.ready_to_run.composite, kInfo);
+  f.memory.Put(kInfo + layout.ready_to_run.functions, kFunctionTable);
+  f.memory.Put(kInfo + layout.ready_to_run.functions + 8, std::uint32_t{4});
   f.memory.Put(kInfo + layout.ready_to_run.method_buckets, kBuckets);
   // A method, a funclet of it, another method, and the mark at the end.
   constexpr RuntimeFunction kFunctions[] = {{.begin = 0x100, .end = 0x180, .unwind_info = 0x7000},
