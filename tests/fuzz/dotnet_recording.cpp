@@ -2,9 +2,12 @@
 // The .NET spy over a recorded process (tests/offline) of which some words are the input's: the
 // first byte says which recording, the second one which thread is read, then twelve bytes for each
 // change: which page (two; past the pages it is the thread's stack, or its registers), place in it
-// (two), eight bytes.
+// (two), eight bytes. Pages that record_dotnet has filled are not among them.
+#include <algorithm>
+#include <array>
 #include <cstring>
-#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "tests/fuzz/target.h"
 #include "tests/offline/dotnet_replay.h"
@@ -16,6 +19,28 @@ using namespace agent::offline;
 namespace {
 
 constexpr std::size_t kChange = 12;
+
+bool IsFilled(const std::array<std::byte, kPage>& page) {
+  return std::equal(page.begin() + 12, page.end(), page.begin());
+}
+
+struct Target {
+  explicit Target(Recording of) : recording(std::move(of)) {
+    for (const auto& [address, page] : recording.pages) {
+      if (!IsFilled(page)) places.push_back(address);
+    }
+  }
+  Recording recording;
+  std::vector<std::uint64_t> places;  // of pages that are of interest
+};
+
+std::vector<Target> Targets() {
+  std::vector<Target> targets;
+  for (const auto& [name, recording] : ReadRecordings(AGENT_OFFLINE_DOTNET)) {
+    targets.emplace_back(recording);
+  }
+  return targets;
+}
 
 template <typename T>
 T NumberAt(std::span<const std::byte, kChange> change, std::size_t place) {
@@ -29,13 +54,14 @@ void Put(std::uint64_t value, std::size_t place, std::span<std::byte> bytes) {
   std::memcpy(bytes.data() + place % (bytes.size() - 7), &value, sizeof(value));
 }
 
-void Change(std::span<const std::byte, kChange> change, Pages& pages, ThreadSnapshot& snapshot) {
-  const auto number = NumberAt<std::uint16_t>(change, 0) % (pages.size() + 2);
+void Change(std::span<const std::byte, kChange> change, const std::vector<std::uint64_t>& places,
+            Pages& pages, ThreadSnapshot& snapshot) {
+  const auto number = NumberAt<std::uint16_t>(change, 0) % (places.size() + 2);
   const auto place = NumberAt<std::uint16_t>(change, 2);
   const auto value = NumberAt<std::uint64_t>(change, 4);
-  if (number < pages.size()) {
-    Put(value, place, std::next(pages.begin(), static_cast<std::ptrdiff_t>(number))->second);
-  } else if (number == pages.size()) {
+  if (number < places.size()) {
+    Put(value, place, pages.at(places[number]));
+  } else if (number == places.size()) {
     Put(value, place, snapshot.stacks[0].bytes);
   } else {
     auto& values = snapshot.registers.values;
@@ -46,16 +72,15 @@ void Change(std::span<const std::byte, kChange> change, Pages& pages, ThreadSnap
 }  // namespace
 
 AGENT_FUZZ_TARGET(dotnet_recording) {
-  static const auto recordings = ReadRecordings(AGENT_OFFLINE_DOTNET);
+  static const std::vector<Target> targets = Targets();
   static TablesOfFiles tables;
-  if (input.size() < 2 || recordings.empty()) return;
-  Recording recording = std::next(recordings.begin(), std::to_integer<std::ptrdiff_t>(input[0]) %
-                                                          std::ssize(recordings))
-                            ->second;
+  if (input.size() < 2 || targets.empty()) return;
+  const Target& target = targets[std::to_integer<std::size_t>(input[0]) % targets.size()];
+  Recording recording = target.recording;
   Recording::Thread& thread =
       recording.threads[std::to_integer<std::size_t>(input[1]) % recording.threads.size()];
   for (std::size_t at = 2; at + kChange <= input.size(); at += kChange) {
-    Change(input.subspan(at).first<kChange>(), recording.pages, thread.snapshot);
+    Change(input.subspan(at).first<kChange>(), target.places, recording.pages, thread.snapshot);
   }
   RecordedProcess process(recording);
   const DotnetReplay replay(process, tables);
