@@ -228,6 +228,18 @@ def make_python_recordings():
         put("python_recording", f"changes_{10 * recording}", data)
 
 
+def make_dotnet_recordings():
+    """The same, of pages, stacks and registers."""
+    choose = random.Random(20251130)
+    values = [0, 1, 8, 0xFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1]
+    for recording in range(12):
+        data = bytes([recording % 6, choose.randrange(256)])
+        for _ in range(20 * recording):
+            value = choose.choice(values) if choose.random() < 0.5 else choose.getrandbits(48) & ~7
+            data += struct.pack("<HHQ", choose.getrandbits(16), 8 * choose.randrange(512), value)
+        put("dotnet_recording", f"changes_{20 * recording}", data)
+
+
 def main():
     for tool in ("g++", "objcopy", "xz", "ld"):
         assert shutil.which(tool), tool
@@ -238,6 +250,7 @@ def main():
     make_dotnet_frames()
     make_dotnet_lines()
     make_python_recordings()
+    make_dotnet_recordings()
 
 
 if __name__ == "__main__":

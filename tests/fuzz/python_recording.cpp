@@ -2,34 +2,18 @@
 // The Python spy over a recorded process (tests/offline) of which some words are the input's: the
 // first byte says which recording, then eleven bytes for each change: page, place in it (two),
 // eight bytes.
-#include <algorithm>
 #include <cstring>
-#include <filesystem>
+#include <iterator>
 
 #include "spies/python/python_spy.h"
 #include "tests/fuzz/target.h"
 #include "tests/offline/read_threads.h"
-#include "tests/offline/recording.h"
+#include "tests/offline/recorded_process.h"
 
 using namespace agent;
 using namespace agent::offline;
 
 namespace {
-
-std::vector<Recording> ReadRecordings() {
-  std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(AGENT_OFFLINE_PYTHON)) {
-    paths.push_back(entry.path());
-  }
-  std::ranges::sort(paths);
-  std::vector<Recording> recordings;
-  for (const auto& path : paths) {
-    if (Result<Recording> recording = ReadRecordingFile(path)) {
-      recordings.push_back(*std::move(recording));
-    }
-  }
-  return recordings;
-}
 
 void Change(std::span<const std::byte, 11> change, Pages& pages) {
   std::uint16_t place = 0;
@@ -43,9 +27,11 @@ void Change(std::span<const std::byte, 11> change, Pages& pages) {
 }  // namespace
 
 AGENT_FUZZ_TARGET(python_recording) {
-  static const std::vector<Recording> recordings = ReadRecordings();
+  static const auto recordings = ReadRecordings(AGENT_OFFLINE_PYTHON);
   if (input.empty() || recordings.empty()) return;
-  Recording recording = recordings[std::to_integer<std::size_t>(input[0]) % recordings.size()];
+  Recording recording = std::next(recordings.begin(), std::to_integer<std::ptrdiff_t>(input[0]) %
+                                                          std::ssize(recordings))
+                            ->second;
   for (std::size_t at = 1; at + 11 <= input.size(); at += 11) {
     Change(input.subspan(at).first<11>(), recording.pages);
   }
@@ -55,6 +41,6 @@ AGENT_FUZZ_TARGET(python_recording) {
   const auto spy = factory.Attach(process);
   if (!spy) return;
   for (int time = 0; time < 2; ++time) {
-    for (const Recording::Thread& thread : recording.threads) (void)ReadThread(**spy, thread.tid);
+    for (const Recording::Thread& thread : recording.threads) (void)ReadThread(**spy, thread);
   }
 }

@@ -6,7 +6,7 @@
 
 #include "spies/python/python_spy.h"
 #include "tests/offline/read_threads.h"
-#include "tests/offline/recording.h"
+#include "tests/offline/recorded_process.h"
 #include "tests/support/catch.h"
 
 using namespace agent;
@@ -43,7 +43,7 @@ TEST_CASE("Python stacks of every version, from recordings") {
     // The second time by what the first one has learned.
     for (int time = 0; time < 2; ++time) {
       for (const Recording::Thread& thread : recording->threads) {
-        CHECK(ReadThread(**spy, thread.tid) == thread.frames);
+        CHECK(ReadThread(**spy, thread) == thread.frames);
       }
     }
   }
@@ -70,7 +70,7 @@ TEST_CASE("Python stacks of damaged recordings end, one way or another") {
       auto spy = factory.Attach(process);
       if (!spy) continue;
       for (const Recording::Thread& thread : damaged.threads) {
-        CHECK(ReadThread(**spy, thread.tid).size() <= kMostFrames);
+        CHECK(ReadThread(**spy, thread).size() <= kMostFrames);
       }
     }
   }

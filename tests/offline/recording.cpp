@@ -2,20 +2,16 @@
 #include "tests/offline/recording.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <optional>
+#include <span>
 
 #include "agent/base/hex.h"
 #include "agent/format/gzip.h"
-#include "agent/process/mappings.h"
-#include "tests/support/elf_header.h"
 
 namespace agent::offline {
 namespace {
@@ -39,20 +35,28 @@ std::uint64_t TakeNumber(std::string_view& line, bool& ok) {
   return value;
 }
 
-int HexDigit(char digit) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  const std::size_t value = kDigits.find(digit);
-  return value == std::string_view::npos ? -1 : static_cast<int>(value);
+// 16: none.
+unsigned HexDigit(char digit) {
+  if (digit >= '0' && digit <= '9') return static_cast<unsigned>(digit - '0');
+  if (digit >= 'a' && digit <= 'f') return static_cast<unsigned>(digit - 'a') + 10;
+  return 16;
 }
 
-bool ReadPage(std::string_view hex, std::array<std::byte, kPage>& page) {
-  if (hex.size() != 2 * kPage) return false;
-  for (std::size_t i = 0; i < kPage; ++i) {
-    const int value = HexDigit(hex[2 * i]) * 16 + HexDigit(hex[2 * i + 1]);
-    if (HexDigit(hex[2 * i]) < 0 || HexDigit(hex[2 * i + 1]) < 0) return false;
-    page[i] = static_cast<std::byte>(value);
+// False when it is not two digits for each byte of `bytes`.
+bool ReadHex(std::string_view hex, std::span<std::byte> bytes) {
+  if (hex.size() != 2 * bytes.size()) return false;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const unsigned high = HexDigit(hex[2 * i]);
+    const unsigned low = HexDigit(hex[2 * i + 1]);
+    if (high > 15 || low > 15) return false;
+    bytes[i] = static_cast<std::byte>(high * 16 + low);
   }
   return true;
+}
+
+bool ReadHex(std::string_view hex, std::vector<std::byte>& bytes) {
+  bytes.resize(hex.size() / 2);
+  return ReadHex(hex, std::span(bytes));
 }
 
 void ReadFact(std::string_view line, std::map<std::string, ElfRange, std::less<>>& ranges,
@@ -72,6 +76,47 @@ ElfSegment ReadSegment(std::string_view line, bool& ok) {
   return segment;
 }
 
+// A line that tells of a thread.
+bool ReadThreadLine(std::string_view word, std::string_view line, Recording::Thread& thread) {
+  bool ok = true;
+  if (word == "frame") {
+    thread.frames.emplace_back(line);
+  } else if (word == "comm") {
+    thread.snapshot.comm = line;
+  } else if (word == "registers") {
+    for (std::uint64_t& value : thread.snapshot.registers.values) value = TakeNumber(line, ok);
+    ok = ok && line.empty();
+  } else if (word == "stack") {
+    StackCopy& copy = thread.snapshot.stacks[0];
+    copy.start = TakeNumber(line, ok);
+    ok = ok && ReadHex(line, copy.bytes);
+  } else {
+    return false;
+  }
+  return ok;
+}
+
+// One that tells of a file.
+bool ReadFileLine(std::string_view word, std::string_view line, FileFacts& file) {
+  bool ok = true;
+  if (word == "segment") {
+    file.segments.push_back(ReadSegment(line, ok));
+  } else if (word == "symbol") {
+    ReadFact(line, file.symbols, ok);
+  } else if (word == "section") {
+    ReadFact(line, file.sections, ok);
+  } else if (word == "content") {
+    FileFacts::Content& content = file.contents[std::string(TakeWord(line))];
+    content.address = ElfAddress{TakeNumber(line, ok)};
+    ok = ok && ReadHex(line, content.bytes);
+  } else if (word == "bytes") {
+    ok = ReadHex(line, file.bytes);
+  } else {
+    return false;
+  }
+  return ok;
+}
+
 // One line of the text into what it tells of. False when it is none of WriteRecording's.
 bool ReadLine(std::string_view line, Recording& recording, FileFacts*& file) {
   bool ok = true;
@@ -79,120 +124,25 @@ bool ReadLine(std::string_view line, Recording& recording, FileFacts*& file) {
   if (word == "runtime") {
     recording.runtime = line;
   } else if (word == "thread") {
-    recording.threads.push_back(
-        {.tid = InnerTid{static_cast<pid_t>(TakeNumber(line, ok))}, .frames = {}});
-  } else if (word == "frame" && !recording.threads.empty()) {
-    recording.threads.back().frames.emplace_back(line);
+    const auto tid = static_cast<pid_t>(TakeNumber(line, ok));
+    recording.threads.push_back({.tid = InnerTid{tid}, .frames = {}, .snapshot = {}});
   } else if (word == "map") {
     recording.maps += line;
     recording.maps += '\n';
   } else if (word == "file") {
     const std::uint64_t device = TakeNumber(line, ok);
     file = &recording.files[{device, TakeNumber(line, ok)}];
-  } else if (word == "segment" && file != nullptr) {
-    file->segments.push_back(ReadSegment(line, ok));
-  } else if (word == "symbol" && file != nullptr) {
-    ReadFact(line, file->symbols, ok);
-  } else if (word == "section" && file != nullptr) {
-    ReadFact(line, file->sections, ok);
+  } else if (word == "root") {
+    const std::string_view hex = TakeWord(line);
+    ok = ReadHex(hex, recording.root[std::string(line)]);
   } else if (word == "page") {
     const std::uint64_t address = TakeNumber(line, ok);
-    ok = ok && ReadPage(line, recording.pages[address]);
+    ok = ok && ReadHex(line, std::span(recording.pages[address]));
   } else {
-    return false;
+    return (!recording.threads.empty() && ReadThreadLine(word, line, recording.threads.back())) ||
+           (file != nullptr && ReadFileLine(word, line, *file));
   }
   return ok;
-}
-
-// --- An ELF file of facts
-// --------------------------------------------------------------------------
-
-template <typename T>
-void Append(std::vector<std::byte>& bytes, const T& value) {
-  const auto* from = reinterpret_cast<const std::byte*>(&value);
-  bytes.insert(bytes.end(), from, from + sizeof(T));
-}
-
-// Names one behind another, as .dynstr and .shstrtab have them.
-struct Names {
-  std::string text = std::string(1, '\0');
-  std::uint32_t Add(std::string_view name) {
-    const auto place = static_cast<std::uint32_t>(text.size());
-    text += name;
-    text += '\0';
-    return place;
-  }
-};
-
-Elf64_Shdr SectionHeader(std::uint32_t name, std::uint32_t type, const ElfRange& range) {
-  Elf64_Shdr header{};
-  header.sh_name = name;
-  header.sh_type = type;
-  header.sh_flags = SHF_ALLOC;
-  header.sh_addr = static_cast<std::uint64_t>(range.address);
-  header.sh_size = range.size;
-  header.sh_addralign = 1;
-  return header;
-}
-
-// Header, program headers, symbols, names, section headers.
-std::vector<std::byte> MakeElfFile(const FileFacts& facts) {
-  std::vector<std::byte> bytes;
-  auto header =
-      testing::ElfHeader(ET_DYN, EM_X86_64, static_cast<Elf64_Half>(facts.segments.size()));
-  Append(bytes, header);
-  for (const ElfSegment& segment : facts.segments) {
-    Elf64_Phdr load{};
-    load.p_type = PT_LOAD;
-    load.p_flags = PF_R | (segment.executable ? PF_X : 0u);
-    load.p_offset = static_cast<std::uint64_t>(segment.offset);
-    load.p_vaddr = static_cast<std::uint64_t>(segment.address);
-    load.p_filesz = segment.file_size;
-    load.p_memsz = segment.memory_size;
-    Append(bytes, load);
-  }
-  Names names;
-  std::vector<Elf64_Shdr> sections(1);
-  // The first one, as the symbols are said to be in a section.
-  for (const auto& [name, range] : facts.sections) {
-    sections.push_back(SectionHeader(names.Add(name), SHT_NOBITS, range));
-  }
-  const auto put = [&](std::string_view name, std::uint32_t type, std::string_view content) {
-    Elf64_Shdr section =
-        SectionHeader(names.Add(name), type, {.address = {}, .size = content.size()});
-    section.sh_offset = bytes.size();
-    const auto raw = std::as_bytes(std::span(content));
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-    sections.push_back(section);
-  };
-  Names symbol_names;
-  std::vector<std::byte> symbols(sizeof(Elf64_Sym));
-  for (const auto& [name, range] : facts.symbols) {
-    Elf64_Sym symbol{};
-    symbol.st_name = symbol_names.Add(name);
-    symbol.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
-    symbol.st_shndx = 1;
-    symbol.st_value = static_cast<std::uint64_t>(range.address);
-    symbol.st_size = range.size;
-    Append(symbols, symbol);
-  }
-  put(".dynstr", SHT_STRTAB, symbol_names.text);
-  put(".dynsym", SHT_DYNSYM, {reinterpret_cast<const char*>(symbols.data()), symbols.size()});
-  sections.back().sh_link = static_cast<std::uint32_t>(sections.size() - 2);
-  sections.back().sh_entsize = sizeof(Elf64_Sym);
-  const std::uint32_t own = names.Add(".shstrtab");
-  Elf64_Shdr last = SectionHeader(own, SHT_STRTAB, {.address = {}, .size = names.text.size()});
-  last.sh_offset = bytes.size();
-  const auto raw = std::as_bytes(std::span(names.text));
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
-  sections.push_back(last);
-  header.e_shoff = bytes.size();
-  header.e_shentsize = sizeof(Elf64_Shdr);
-  header.e_shnum = static_cast<Elf64_Half>(sections.size());
-  header.e_shstrndx = static_cast<Elf64_Half>(sections.size() - 1);
-  for (const Elf64_Shdr& section : sections) Append(bytes, section);
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  return bytes;
 }
 
 void WriteRanges(std::string_view word, const std::map<std::string, ElfRange, std::less<>>& ranges,
@@ -203,14 +153,37 @@ void WriteRanges(std::string_view word, const std::map<std::string, ElfRange, st
   }
 }
 
+void WriteThread(const Recording::Thread& thread, std::string& text) {
+  text += fmt::format("thread {:x}\n", static_cast<pid_t>(thread.tid));
+  for (const std::string& frame : thread.frames) text += fmt::format("frame {}\n", frame);
+  const StackCopy& stack = thread.snapshot.stacks[0];
+  if (stack.bytes.empty()) return;
+  text += fmt::format("comm {}\nregisters {:x}\n", thread.snapshot.comm,
+                      fmt::join(thread.snapshot.registers.values, " "));
+  text += fmt::format("stack {:x} {}\n", stack.start, ToHex(stack.bytes));
+}
+
+void WriteFile(const FileFacts& file, std::string& text) {
+  for (const ElfSegment& segment : file.segments) {
+    text += fmt::format("segment {:x} {:x} {:x} {:x} {:x}\n",
+                        static_cast<std::uint64_t>(segment.offset),
+                        static_cast<std::uint64_t>(segment.address), segment.file_size,
+                        segment.memory_size, segment.executable ? 1 : 0);
+  }
+  WriteRanges("symbol", file.symbols, text);
+  WriteRanges("section", file.sections, text);
+  for (const auto& [name, content] : file.contents) {
+    text += fmt::format("content {} {:x} {}\n", name, static_cast<std::uint64_t>(content.address),
+                        ToHex(content.bytes));
+  }
+  if (!file.bytes.empty()) text += fmt::format("bytes {}\n", ToHex(file.bytes));
+}
+
 }  // namespace
 
 std::string WriteRecording(const Recording& recording) {
   std::string text = fmt::format("runtime {}\n", recording.runtime);
-  for (const Recording::Thread& thread : recording.threads) {
-    text += fmt::format("thread {:x}\n", static_cast<pid_t>(thread.tid));
-    for (const std::string& frame : thread.frames) text += fmt::format("frame {}\n", frame);
-  }
+  for (const Recording::Thread& thread : recording.threads) WriteThread(thread, text);
   std::string_view maps = recording.maps;
   while (!maps.empty()) {
     const std::size_t end = maps.find('\n');
@@ -219,14 +192,10 @@ std::string WriteRecording(const Recording& recording) {
   }
   for (const auto& [key, file] : recording.files) {
     text += fmt::format("file {:x} {:x}\n", key.first, key.second);
-    for (const ElfSegment& segment : file.segments) {
-      text += fmt::format("segment {:x} {:x} {:x} {:x} {:x}\n",
-                          static_cast<std::uint64_t>(segment.offset),
-                          static_cast<std::uint64_t>(segment.address), segment.file_size,
-                          segment.memory_size, segment.executable ? 1 : 0);
-    }
-    WriteRanges("symbol", file.symbols, text);
-    WriteRanges("section", file.sections, text);
+    WriteFile(file, text);
+  }
+  for (const auto& [path, bytes] : recording.root) {
+    text += fmt::format("root {} {}\n", ToHex(bytes), path);
   }
   for (const auto& [address, page] : recording.pages) {
     text += fmt::format("page {:x} {}\n", address, ToHex(page));
@@ -255,50 +224,14 @@ Result<Recording> ReadRecordingFile(const std::string& path) {
   return ReadRecording(std::string{std::istreambuf_iterator<char>(file), {}});
 }
 
-std::size_t RecordedMemory::Copy(RemoteAddress address, std::span<std::byte> destination) const {
-  std::size_t done = 0;
-  while (done < destination.size()) {
-    const std::uint64_t place = address.Plus(done).value();
-    const auto page = pages_.find(place / kPage * kPage);
-    if (page == pages_.end()) break;
-    const std::size_t count =
-        std::min<std::size_t>(destination.size() - done, kPage - place % kPage);
-    std::memcpy(destination.data() + done, page->second.data() + place % kPage, count);
-    done += count;
-  }
-  return done;
-}
-
-Result<void> RecordedMemory::ReadRanges(std::span<const ReadRange> ranges) {
-  for (const ReadRange& range : ranges) {
-    if (Copy(range.address, range.destination) != range.destination.size()) {
-      return Fail(Errc::kUnreadable, "not recorded");
+std::map<std::string, Recording> ReadRecordings(const std::string& folder) {
+  std::map<std::string, Recording> recordings;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (Result<Recording> recording = ReadRecordingFile(entry.path())) {
+      recordings.emplace(entry.path().filename().string(), *std::move(recording));
     }
   }
-  return {};
-}
-
-Result<std::size_t> RecordedMemory::ReadSome(RemoteAddress address,
-                                             std::span<std::byte> destination) {
-  const std::size_t count = Copy(address, destination);
-  if (count == 0) return Fail(Errc::kUnreadable, "not recorded");
-  return count;
-}
-
-Result<std::vector<Mapping>> RecordedProcess::ReadMappings() {
-  return ParseMappings(recording_.maps);
-}
-
-Result<UniqueFd> RecordedProcess::OpenMappedFile(const Mapping& mapping) {
-  const auto found = recording_.files.find({mapping.device, mapping.inode});
-  if (found == recording_.files.end()) return Fail(Errc::kUnreadable, "not recorded");
-  const std::vector<std::byte> bytes = MakeElfFile(found->second);
-  UniqueFd file(::memfd_create("recorded", MFD_CLOEXEC));
-  if (!file.valid() ||
-      ::pwrite(file.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    return FailErrno("memfd_create");
-  }
-  return file;
+  return recordings;
 }
 
 }  // namespace agent::offline

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A process as it stood once, in a file: as much of it as a spy looked at, and what it was to find.
-// A reader so needs no process, and no interpreter of that version.
+// A reader so needs no process, and no runtime of that version.
 #pragma once
 
 #include <array>
@@ -13,31 +13,42 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/base/types.h"
 #include "agent/elf/elf_file.h"
-#include "agent/process/target_process.h"
+#include "agent/process/thread_snapshot.h"
 
 namespace agent::offline {
 
 constexpr std::uint64_t kPage = 4096;
 using Pages = std::map<std::uint64_t, std::array<std::byte, kPage>>;  ///< by address
 
-/// Of a mapped ELF file what tells where its variables lie.
+/// Of a mapped file what a spy asks for.
 struct FileFacts {
+  struct Content {
+    ElfAddress address{};
+    std::vector<std::byte> bytes;
+  };
   std::vector<ElfSegment> segments;
   std::map<std::string, ElfRange, std::less<>> symbols;
-  std::map<std::string, ElfRange, std::less<>> sections;
+  std::map<std::string, ElfRange, std::less<>> sections;  ///< Those without content.
+  std::map<std::string, Content, std::less<>> contents;   ///< Of the other sections.
+  std::vector<std::byte> bytes;  ///< Not empty: the whole of a file that is no ELF file.
 };
 
 struct Recording {
   struct Thread {
     InnerTid tid{};
-    std::vector<std::string> frames;  ///< "name file:line", leaf first, as the program told.
+    /// "name file:line" or, of machine code, "file+address"; leaf first.
+    std::vector<std::string> frames;
+    /// Of spies that want one; its registers are those of the machine that it was recorded on.
+    ThreadSnapshot snapshot;
   };
 
   std::string runtime;  ///< Spy::Runtime
   std::vector<Thread> threads;
   std::string maps;                                                    ///< /proc/PID/maps
   std::map<std::pair<std::uint64_t, std::uint64_t>, FileFacts> files;  ///< by device and inode
+  std::map<std::string, std::vector<std::byte>> root;  ///< Files that are not mapped, by path.
   Pages pages;
 };
 
@@ -47,36 +58,7 @@ struct Recording {
 [[nodiscard]] Result<Recording> ReadRecording(std::string_view bytes);
 /// The same of a file; kMalformed too when there is none.
 [[nodiscard]] Result<Recording> ReadRecordingFile(const std::string& path);
-
-/// What is not in `pages` is not mapped. The recording outlives it.
-class RecordedMemory final : public ProcessMemory {
- public:
-  explicit RecordedMemory(const Pages& pages) : pages_(pages) {}
-  Result<void> ReadRanges(std::span<const ReadRange> ranges) override;
-  Result<std::size_t> ReadSome(RemoteAddress address, std::span<std::byte> destination) override;
-
- private:
-  std::size_t Copy(RemoteAddress address, std::span<std::byte> destination) const;
-
-  const Pages& pages_;
-};
-
-class RecordedProcess final : public TargetProcess {
- public:
-  explicit RecordedProcess(const Recording& recording)
-      : recording_(recording), memory_(recording.pages) {}
-
-  [[nodiscard]] Pid pid() const override { return Pid{1}; }
-  [[nodiscard]] ProcessMemory& memory() override { return memory_; }
-  Result<std::vector<Mapping>> ReadMappings() override;
-  /// A file that has nothing but the facts.
-  Result<UniqueFd> OpenMappedFile(const Mapping& mapping) override;
-  [[nodiscard]] bool IsStillMapped(const Mapping&) override { return true; }
-  Result<UniqueFd> OpenRoot() override { return Fail(Errc::kUnreadable, "no root"); }
-
- private:
-  const Recording& recording_;
-  RecordedMemory memory_;
-};
+/// Those of all files in a folder that can be read, by name.
+[[nodiscard]] std::map<std::string, Recording> ReadRecordings(const std::string& folder);
 
 }  // namespace agent::offline

@@ -101,8 +101,11 @@ def trace_tool():
 
 
 def _sources(program):
-    folder = SOURCES / "oracle" if program == "Oracle" else SOURCES
-    return sorted(path for path in folder.iterdir() if path.suffix in (".cs", ".csproj"))
+    folder = SOURCES / program.lower() if program in ("Oracle", "Standing") else SOURCES
+    sources = [path for path in folder.iterdir() if path.suffix in (".cs", ".csproj")]
+    if program == "Standing":
+        sources += [path for path in SOURCES.glob("*.cs") if path.name.startswith(("Chain", "Clock.", "Frames."))]
+    return sorted(sources)
 
 
 def _key(program, form, version, sdk):
@@ -113,7 +116,7 @@ def _key(program, form, version, sdk):
 
 
 def build(program, form, version="10"):
-    """The command that runs `program` (Shares, Chains, Lines, Threads, Loads, Service, Oracle), built in that form for that major version.
+    """The command that runs `program` (Shares, Chains, Lines, Threads, Loads, Service, Oracle, Standing), built in that form for that major version.
 
     Skips the test, with the reason, where the registry does not have what it takes.
     """
