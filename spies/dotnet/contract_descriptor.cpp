@@ -220,7 +220,7 @@ Reading ReadLayout(const Layout& known, const ContractDescriptor& descriptor) {
   const auto suspending = descriptor.Global("GCThread");
   const auto os_id = descriptor.Field("Thread", "OSId");
   if (suspending && os_id) {
-    layout.collector = {.suspending_thread = *suspending, .os_id = Narrow(*os_id)};
+    layout.collector = {.suspending_thread = *suspending, .slot = 0, .os_id = Narrow(*os_id)};
   }
   return reading;
 }

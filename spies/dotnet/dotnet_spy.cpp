@@ -30,15 +30,26 @@ std::unexpected<Refusal> Refuse(const Error& error, std::string_view of = "") {
   return Refuse(kind, of.empty() ? error.Message() : fmt::format("{}: {}", of, error.Message()));
 }
 
+// By the version alone.
+Layout WithCollector(const Layout& known, ProcessMemory& memory, const RuntimeLocation& runtime) {
+  Layout layout = known;
+  if (layout.collector.slot != 0) {
+    const RemoteAddress slot =
+        runtime.dac_table.Plus(std::uint64_t{layout.collector.slot} * sizeof(std::uint64_t));
+    layout.collector.suspending_thread = memory.ReadValue<std::uint64_t>(slot).value_or(0);
+  }
+  return layout;
+}
+
 // By the version, and by what the runtime itself says of its structures.
 Result<Layout> LayoutIn(ProcessMemory& memory, const RuntimeLocation& runtime) {
   const Layout* const known = LayoutOf(runtime.Major());
   if (runtime.descriptor.IsNull()) {
-    if (known != nullptr) return *known;
+    if (known != nullptr) return WithCollector(*known, memory, runtime);
     return Fail(Errc::kUnsupported, "it reads 6 to 10");
   }
   const auto descriptor = ContractDescriptor::Read(memory, runtime.descriptor);
-  if (!descriptor && known != nullptr) return *known;
+  if (!descriptor && known != nullptr) return WithCollector(*known, memory, runtime);
   if (!descriptor) return std::unexpected(descriptor.error());
   return known != nullptr ? Overlay(*known, *descriptor) : LayoutFrom(*descriptor);
 }

@@ -35,7 +35,7 @@ constexpr Layout k8 = {
     .type_desc_argument = 16,
     .module = {.simple_name = 0x108, .ready_to_run = 1152},
     .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
-    .collector = {},
+    .collector = {.suspending_thread = 0, .slot = 18, .os_id = 424},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k9 = {
@@ -46,7 +46,7 @@ constexpr Layout k9 = {
     .type_desc_argument = 16,
     .module = {.simple_name = 0x108, .ready_to_run = 984},
     .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
-    .collector = {},
+    .collector = {.suspending_thread = 0, .slot = 18, .os_id = 296},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k10 = {

@@ -38,9 +38,11 @@ struct Layout {
     std::uint32_t method_buckets;
     friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
-  struct Collector {                      // 0: not told, as by .NET 8
+  struct Collector {                      // 0: not told.
     std::uint64_t suspending_thread = 0;  ///< The address of a Thread*: who has stopped the others.
-    std::uint32_t os_id = 0;              ///< In Thread: its tid.
+    std::uint32_t slot =
+        0;  ///< Of the DAC table, with that address where it is not told otherwise.
+    std::uint32_t os_id = 0;  ///< In Thread: its tid.
     friend bool operator==(const Collector&, const Collector&) = default;
   } collector;
   struct DebugInfo {                      // How IlMap reads it; all 0: it is not read.

@@ -111,7 +111,7 @@ TEST_CASE("ContractDescriptor: a version that is not known is read by what it sa
                        .type_desc_argument = 24,
                        .module = {.simple_name = 216, .ready_to_run = 720},
                        .ready_to_run = {.composite = 48, .functions = 96, .method_buckets = 368},
-                       .collector = {.suspending_thread = 5, .os_id = 304},
+                       .collector = {.suspending_thread = 5, .slot = 0, .os_id = 304},
                        // What nothing is told of is not taken for known.
                        .debug_info = {}});
 }
