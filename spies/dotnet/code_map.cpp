@@ -145,15 +145,18 @@ Result<CodeMap::Found> CodeMap::FindJitted(const RangeSection& section, std::uin
   std::vector<RuntimeFunction> functions(header.function_count);
   AGENT_CHECK_OK(memory_.Read(RemoteAddress(place).Plus(kCodeHeaderFunctions),
                               std::as_writable_bytes(std::span(functions))));
-  const auto function = std::ranges::find_if(functions, [&](const RuntimeFunction& one) {
-    return address >= section.begin + one.begin && address < section.begin + one.end;
-  });
-  if (function == functions.end()) return Fail(Errc::kMalformed, "code of no method");
-  return Keep(section, *function,
-              {.method_desc = header.method_desc,
-               .start = start,
-               .debug_info = header.debug_info,
-               .unwind = {}});
+  const RuntimeFunction* own = nullptr;
+  for (const RuntimeFunction& one : functions) {
+    const bool is_before = section.begin + one.begin <= address;
+    if (is_before && (own == nullptr || one.begin > own->begin)) own = &one;
+  }
+  if (own == nullptr) return Fail(Errc::kMalformed, "code of no method");
+  AGENT_TRY(MethodCode code, ReadCode(section, *own));
+  if (address >= code.end) return Fail(Errc::kMalformed, "code of no method");
+  code.method_desc = header.method_desc;
+  code.start = start;
+  code.debug_info = header.debug_info;
+  return Keep(section, std::move(code));
 }
 
 Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
@@ -241,36 +244,46 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
   // Stubs of the image's own lie behind its functions.
   if (after == image->functions.begin()) return Found{.kind = Kind::kStub};
   auto function = std::prev(after);
-  const RuntimeFunction own = *function;
-  if (address >= section.begin + own.end) return Found{.kind = Kind::kStub};
+  AGENT_TRY(MethodCode code, ReadCode(section, *function));
+  if (address >= code.end) return Found{.kind = Kind::kStub};
   for (std::size_t i = 0; i < kMaxFunclets; ++i) {
-    AGENT_TRY(const std::uint64_t method, MethodAt(*image, section.begin + function->begin));
-    if (method != 0 && i > 0) {
+    AGENT_TRY(code.method_desc, MethodAt(*image, section.begin + function->begin));
+    if (code.method_desc != 0 && i > 0) {
       // While the hash table grows, a method may look like a funclet of the one before.
-      AGENT_TRY(const std::uint64_t itself, MethodAt(*image, section.begin + own.begin));
-      if (itself != 0) return Keep(section, own, {.method_desc = itself, .unwind = {}});
+      AGENT_TRY(const std::uint64_t itself, MethodAt(*image, code.begin));
+      if (itself != 0) code.method_desc = itself;
     }
-    if (method != 0) return Keep(section, own, {.method_desc = method, .unwind = {}});
+    if (code.method_desc != 0) return Keep(section, std::move(code));
     if (function == image->functions.begin()) break;
     --function;  // a funclet stands behind its method
   }
   return Found{.kind = Kind::kUnknown};
 }
 
-Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, const RuntimeFunction& function,
-                                     MethodCode code) {
-  if (function.begin >= function.end || function.end > section.end - section.begin) {
-    return Fail(Errc::kMalformed, "code outside of its section");
+// What its entry and its unwind information tell of a function.
+Result<MethodCode> CodeMap::ReadCode(const RangeSection& section, const RuntimeFunction& function) {
+  // Elsewhere than at a whole word would be another form of it, which nobody writes.
+  if (function.unwind_info % sizeof(std::uint32_t) != 0) {
+    return Fail(Errc::kUnsupported, "form of unwind information");
   }
   const RemoteAddress place = RemoteAddress(section.begin).Plus(function.unwind_info);
-  std::array<std::byte, UnwindInfo::kHeadSize + 512> bytes;  // NOLINT: read before it is used
-  const auto head = std::span(bytes).first(UnwindInfo::kHeadSize);
+  std::array<std::byte, UnwindInfo::kHeadSize> head;  // NOLINT: read before it is used
   AGENT_CHECK_OK(memory_.Read(place, head));
   AGENT_TRY(const std::size_t size, UnwindInfo::SizeOf(head));
-  AGENT_CHECK_OK(memory_.Read(place, std::span(bytes).first(size)));
-  AGENT_TRY(code.unwind, UnwindInfo::Parse(std::span(bytes).first(size)));
+  std::vector<std::byte> bytes(size);
+  AGENT_CHECK_OK(memory_.Read(place, bytes));
+  MethodCode code{.unwind = {}};
+  AGENT_TRY(code.unwind, UnwindInfo::Parse(bytes));
+  const std::uint64_t end = std::uint64_t{function.begin} + code.unwind.CodeSize(function);
+  if (end == function.begin || end > section.end - section.begin) {
+    return Fail(Errc::kMalformed, "code outside of its section");
+  }
   code.begin = section.begin + function.begin;
-  code.end = section.begin + function.end;
+  code.end = section.begin + end;
+  return code;
+}
+
+Result<CodeMap::Found> CodeMap::Keep(const RangeSection& section, MethodCode code) {
   AGENT_TRY(const auto head_of_method,
             memory_.ReadValue<MethodDescHead>(RemoteAddress(code.method_desc)));
   const bool is_dynamic =

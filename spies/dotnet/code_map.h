@@ -75,7 +75,8 @@ class CodeMap {
                           std::vector<std::uint64_t>& methods);
   Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress info);
   Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
-  Result<Found> Keep(const RangeSection& section, const RuntimeFunction& function, MethodCode code);
+  Result<MethodCode> ReadCode(const RangeSection& section, const RuntimeFunction& function);
+  Result<Found> Keep(const RangeSection& section, MethodCode code);
 
   ProcessMemory& memory_;
   const Layout& layout_;

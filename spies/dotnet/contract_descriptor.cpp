@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "spies/dotnet/unwind_info.h"
+
 namespace agent::dotnet {
 namespace {
 

@@ -81,10 +81,6 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
   const RuntimeLocation& runtime = **location;
   const std::string name =
       fmt::format(".NET {}", runtime.version.empty() ? "of an unknown version" : runtime.version);
-  if constexpr (!kCallPushes) {
-    return Refuse(Refusal::Kind::kUnsupported,
-                  fmt::format("{} is read on x86-64 only, so far", name));
-  }
   const Result<Layout> layout = LayoutIn(process.memory(), runtime);
   if (!layout && layout.error().code != Errc::kUnsupported &&
       layout.error().code != Errc::kMalformed) {

@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/dotnet/layout.h"
 
+#include "agent/process/registers.h"
+
 namespace agent::dotnet {
 namespace {
+
+// A lock of 8 and 9 has 8 bytes more on arm64 (PAL_CS_NATIVE_DATA_SIZE, pal/inc/pal.h): how many
+// of them lie before a field was seen in libcoreclr.so of 8.0.31 and 9.0.20 (x64), and in that of
+// 9.0.23 for arm64, where the fields are.
+constexpr std::uint32_t Behind(std::uint32_t locks, std::uint32_t on_x64) {
+  constexpr std::uint32_t kMore = kCallPushes ? 0 : 8;
+  return on_x64 + locks * kMore;
+}
+
+// Not known of arm64.
+constexpr std::uint32_t kCollectorSlot = kCallPushes ? 18 : 0;
 
 // 6 and 7 have never been run: their sources say it, and for what they share 8's measurements.
 constexpr Layout k6 = {
@@ -33,9 +46,9 @@ constexpr Layout k8 = {
     .method_desc = {.size = 8, .remainder_bits = 12},
     .method_table = {.has_type_id_in_flags2 = false, .has_loader_module = false},
     .type_desc_argument = 16,
-    .module = {.simple_name = 0x108, .ready_to_run = 1152},
-    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
-    .collector = {.suspending_thread = 0, .slot = 18, .os_id = 424},
+    .module = {.simple_name = Behind(1, 0x108), .ready_to_run = Behind(5, 1152)},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = Behind(1, 448)},
+    .collector = {.suspending_thread = 0, .slot = kCollectorSlot, .os_id = 424},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k9 = {
@@ -44,9 +57,9 @@ constexpr Layout k9 = {
     .method_desc = {.size = 16, .remainder_bits = 12},
     .method_table = {.has_type_id_in_flags2 = true, .has_loader_module = false},
     .type_desc_argument = 16,
-    .module = {.simple_name = 0x108, .ready_to_run = 984},
-    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = 448},
-    .collector = {.suspending_thread = 0, .slot = 18, .os_id = 296},
+    .module = {.simple_name = Behind(1, 0x108), .ready_to_run = Behind(4, 984)},
+    .ready_to_run = {.composite = 40, .functions = 80, .method_buckets = Behind(1, 448)},
+    .collector = {.suspending_thread = 0, .slot = kCollectorSlot, .os_id = 296},
     .debug_info = {.patchpoint_size = 32, .patchpoint_locals = 8, .packed_bounds = false}};
 
 constexpr Layout k10 = {

@@ -122,12 +122,6 @@ inline constexpr std::uint32_t kCodeHeaderFunctions = 36;
 /// Smaller "pointers" to a CodeHeader are kinds of stubs.
 inline constexpr std::uint64_t kLastStubKind = 0xf;
 
-/// RUNTIME_FUNCTION of x64; relative to the section's or image's begin.
-struct RuntimeFunction {
-  std::uint32_t begin;
-  std::uint32_t end;
-  std::uint32_t unwind_info;
-};
 
 /// A bucket of HashMap; the first one's first key is how many there are.
 struct HashBucket {

@@ -9,17 +9,16 @@
 
 #include "agent/base/path.h"
 #include "spies/unwind/dotnet_epilog.h"
+#include "spies/unwind/machine_code.h"
 
 namespace agent::dotnet {
 namespace {
 
+using Numbers = RegisterNumbers;
 using unwind::ManagedStep;
 
 constexpr std::size_t kMethodsToCheck = 64;
 constexpr std::size_t kMaxIlMaps = 1u << 15;
-
-// Registers that a function hands back as it got them: rbx, rbp, rsp, r12 to r15.
-constexpr std::uint32_t kNonvolatile = 1u << 3 | 1u << 6 | 1u << 7 | 0xfu << 12;
 
 // A thread that has stopped the others.
 struct SuspendingPart final : SnapshotPart {};
@@ -104,6 +103,14 @@ std::uint32_t ManagedFrames::LineAt(const MethodCode& code, bool stays, const Me
   return il ? lines.At(*il) : 0;
 }
 
+// The copies of the write barriers are in none of the runtime's ranges. Methods call them, and they
+// call nothing. Where a call pushes, the unwinder sees as much in the stack.
+bool ManagedFrames::IsWriteBarrier(bool is_exact, const Registers& registers, std::uint32_t known) {
+  if (kCallPushes || !is_exact || (known >> Numbers::kReturnColumn & 1) == 0) return false;
+  const std::uint64_t caller = unwind::StripReturnAddress(registers.values[Numbers::kReturnColumn]);
+  return code_.Find(caller - 1).kind == CodeMap::Kind::kMethod;
+}
+
 ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, Registers& registers,
                                 std::uint32_t& known, Stack& frames) {
   const std::uint64_t pc = registers.pc();
@@ -111,7 +118,8 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
   const CodeMap::Found found = code_.Find(address);
   switch (found.kind) {
     case CodeMap::Kind::kNone:
-      return ManagedStep::kNotMine;
+      return IsWriteBarrier(is_exact, registers, known) ? ManagedStep::kStub
+                                                        : ManagedStep::kNotMine;
     case CodeMap::Kind::kStub:
       return ManagedStep::kStub;
     case CodeMap::Kind::kUnknown:
@@ -129,7 +137,8 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
     frames.push_back({.function = method.function, .line = line});
   }
   Result<bool> epilog = false;
-  if (is_exact) {
+  // Unwind information of arm64 tells of epilogs as well.
+  if (kCallPushes && is_exact) {
     std::array<std::byte, unwind::kLongestEpilog> bytes;  // NOLINT: read up to `size`
     const auto size = memory_.ReadSome(RemoteAddress(pc), bytes);
     if (size) {
@@ -140,12 +149,15 @@ ManagedStep ManagedFrames::Step(const ThreadSnapshot& snapshot, bool is_exact, R
   }
   if (!epilog) return ManagedStep::kTruncated;
   if (!*epilog) {
-    if ((code.unwind.needed() & ~known) != 0) return ManagedStep::kLost;
     const auto offset = static_cast<std::uint32_t>(pc - code.begin);
-    if (!code.unwind.Undo(snapshot, offset, registers)) return ManagedStep::kTruncated;
-    known |= code.unwind.restored();
+    const auto undone = code.unwind.Undo(snapshot, offset, registers.values, known);
+    if (!undone) {
+      return undone.error().code == Errc::kUnreadable ? ManagedStep::kTruncated
+                                                      : ManagedStep::kLost;
+    }
+    registers.values[Numbers::kPc] = unwind::StripReturnAddress(registers.pc());
   }
-  known &= kNonvolatile;
+  known &= UnwindInfo::kNonvolatile;
   return ManagedStep::kCaller;
 }
 

@@ -50,6 +50,7 @@ class ManagedFrames final : public unwind::ManagedCode {
   Check CheckMethods(const std::vector<std::uint64_t>& methods);
   std::uint32_t LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
                        std::uint64_t address);
+  bool IsWriteBarrier(bool is_exact, const Registers& registers, std::uint32_t known);
 
   ProcessMemory& memory_;
   const Layout layout_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "spies/unwind/dotnet_epilog.h"
 #include "spies/unwind/go_stacks.h"
@@ -260,11 +261,11 @@ std::optional<Unwinder::Step> Unwinder::ByManaged(const ThreadSnapshot& snapshot
       managed_->Step(snapshot, cursor.is_exact, cursor.registers, cursor.known, frames);
   switch (step) {
     case ManagedStep::kCaller: {
-      cursor.is_exact = false;
+      const bool was_exact = std::exchange(cursor.is_exact, false);
       const std::uint64_t moved = cursor.registers.sp() - sp;
       const std::uint64_t caller = cursor.registers.pc();
-      const bool is_sound =
-          moved != 0 && moved <= kMaxFrameSize && (caller == 0 || IsAfterCall(caller, now));
+      const bool is_sound = (moved != 0 || was_exact) && moved <= kMaxFrameSize &&
+                            (caller == 0 || IsAfterCall(caller, now));
       return is_sound ? Step::kCaller : Step::kLost;
     }
     case ManagedStep::kTruncated:
@@ -276,6 +277,18 @@ std::optional<Unwinder::Step> Unwinder::ByManaged(const ThreadSnapshot& snapshot
       break;
   }
   if (!cursor.is_exact) return std::nullopt;
+  if (!kCallPushes) {
+    if (step != ManagedStep::kStub || !IsTracked(Numbers::kReturnColumn, cursor.known)) {
+      return std::nullopt;
+    }
+    const std::uint64_t caller =
+        StripReturnAddress(cursor.registers.values[Numbers::kReturnColumn]);
+    if (!IsAfterCall(caller, now)) return std::nullopt;
+    cursor.registers.values[Numbers::kPc] = caller;
+    cursor.known &= ~Bit(Numbers::kReturnColumn);
+    cursor.is_exact = false;
+    return Step::kCaller;
+  }
   // CoreCLR's copies of its write barriers are in none of its ranges, and push nothing either.
   const std::optional<std::uint64_t> caller = snapshot.ReadWord(sp);
   if (!caller) return Step::kTruncated;

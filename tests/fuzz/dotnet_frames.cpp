@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A runtime whose whole memory is the input, over and over: code ranges, nibble map, method
 // structures and unwind information, whatever they come upon.
+#include <array>
+
 #include "spies/dotnet/managed_frames.h"
 #include "spies/dotnet/unwind_info.h"
 #include "tests/fuzz/target.h"
@@ -51,6 +53,21 @@ class RepeatedProcess final : public TargetProcess {
   RepeatedMemory memory_;
 };
 
+// Also of the architecture that this one is not.
+template <typename Info>
+void TryUnwindInfo(fuzz::Input input) {
+  const auto info = Info::Parse(input);
+  if (!info) return;
+  ThreadSnapshot snapshot;
+  snapshot.stacks[0] = {.start = 0, .bytes = {input.begin(), input.end()}};
+  constexpr std::uint32_t kOffsets = 64;
+  for (std::uint32_t offset = 0; offset < kOffsets; ++offset) {
+    std::array<std::uint64_t, Info::kRegisters> registers{};
+    std::uint32_t known = ~0u;
+    (void)info->Undo(snapshot, offset * 4, registers, known);
+  }
+}
+
 }  // namespace
 
 AGENT_FUZZ_TARGET(dotnet_frames) {
@@ -76,5 +93,6 @@ AGENT_FUZZ_TARGET(dotnet_frames) {
       }
     }
   }
-  (void)dotnet::UnwindInfo::Parse(input);
+  TryUnwindInfo<dotnet::X64UnwindInfo>(input);
+  TryUnwindInfo<dotnet::Arm64UnwindInfo>(input);
 }

@@ -23,6 +23,8 @@ CACHE = agent_runs.CACHE / "dotnet"
 
 # The exact runtime of each major version: what comes with the SDK, or its package at the registry.
 RUNTIMES = {"8": "8.0.31", "9": "9.0.20"}
+# For arm64 the registry has others.
+ARM64_RUNTIMES = {"9": "9.0.23"}
 OF_ITS_OWN = ["-r", "linux-x64", "--self-contained", "true"]
 SINGLE_FILE = [*OF_ITS_OWN, "-p:PublishSingleFile=true"]
 FORMS = {
@@ -37,6 +39,7 @@ FORMS = {
     "native_aot": ["-r", "linux-x64", "-p:PublishAot=true"],
     "runtime_async": ["-p:RuntimeAsync=true"],
     "musl": ["-r", "linux-musl-x64", "--self-contained", "true"],
+    "arm64": ["-r", "linux-arm64", "--self-contained", "true"],
 }
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"  # package musl
 # What the runtime's build for musl takes from a C++ library that was built for it; Debian's is built for glibc, and asks for this.
@@ -108,8 +111,12 @@ def _sources(program):
     return sorted(sources)
 
 
+def _runtime(form, version):
+    return (ARM64_RUNTIMES if form == "arm64" else RUNTIMES).get(version)
+
+
 def _key(program, form, version, sdk):
-    digest = hashlib.sha256(repr((program, FORMS[form], version, RUNTIMES.get(version), sdk)).encode())
+    digest = hashlib.sha256(repr((program, FORMS[form], version, _runtime(form, version), sdk)).encode())
     for path in _sources(program):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{program.lower()}-{form}-{version}-{digest.hexdigest()[:16]}"
@@ -149,8 +156,8 @@ def _command(dotnet, folder, program, form):
 
 def _build(dotnet, program, form, version, folder):
     flags = [f"-p:Program={program}", f"-p:Framework=net{version}.0", *FORMS[form]]
-    if version in RUNTIMES:
-        flags.append(f"-p:RuntimeFrameworkVersion={RUNTIMES[version]}")
+    if runtime := _runtime(form, version):
+        flags.append(f"-p:RuntimeFrameworkVersion={runtime}")
     with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as place:
         place = pathlib.Path(place)
         # A stop for what lies above: the build looks for these upwards.
@@ -195,6 +202,8 @@ def _build_all(folder):
                 programs.append("Lines")
             if (form, version) == ("framework_dependent", "10"):
                 programs += ["Service", "Oracle"]
+            if form == "arm64":
+                programs = ["Shares"]
             for program in programs:
                 try:
                     built = pathlib.Path(build(program, form, version)[-1]).parent

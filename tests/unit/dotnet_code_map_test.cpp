@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runtime's map of its code, made by hand in memory.
+#include <array>
+
 #include "spies/dotnet/code_map.h"
 #include "tests/support/catch.h"
+#include "tests/support/dotnet_code.h"
 #include "tests/support/fake_memory.h"
 
 using namespace agent;
@@ -9,72 +12,14 @@ using namespace agent::dotnet;
 
 namespace {
 
-constexpr std::uint64_t kTop = 0x10'0000;
-constexpr std::uint64_t kSection = 0x30'0000;
-constexpr std::uint64_t kHeap = 0x31'0000;
-constexpr std::uint64_t kNibbles = 0x40'0000;
-constexpr std::uint64_t kCode = 0x7f12'3456'0000;  // of the heap; not at a chunk's start
-constexpr std::uint64_t kCodeEnd = kCode + 0x8000;
+constexpr std::uint64_t kTop = testing::DotnetCode::kRanges;
+constexpr std::uint64_t kCode = testing::DotnetCode::kBegin;
+constexpr std::uint64_t kCodeEnd = testing::DotnetCode::kEnd;
 constexpr std::uint64_t kMethodDesc = 0x50'0000;
-constexpr std::uint64_t kUnwind = kCode + 0x7000;
 
 struct Fixture {
   FakeMemory memory;
-  std::uint64_t next_table = 0x20'0000;
-
-  Fixture() {
-    PutSection(RangeSection::kCodeHeap);
-    memory.Put(kHeap, HeapList{.next = 0,
-                               .unused = 0,
-                               .start = kCode,
-                               .end = kCodeEnd,
-                               .map_base = kCode,
-                               .nibble_map = kNibbles});
-    for (std::uint64_t i = 0; i < 0x200; ++i) memory.Put(kNibbles + i * 4, std::uint32_t{0});
-    memory.Put(kUnwind, std::uint32_t{0x01});  // no codes
-  }
-
-  void PutSection(std::uint32_t flags, std::uint64_t module = 0) {
-    memory.Put(kSection, RangeSection{.begin = kCode,
-                                      .end = kCodeEnd,
-                                      .flags = flags,
-                                      .unused = 0,
-                                      .jit_manager = 0,
-                                      .ready_to_run_module = module,
-                                      .heap_list = kHeap});
-    std::uint64_t table = kTop;
-    for (unsigned level = 1; level <= 5; ++level) {
-      for (std::uint64_t i = 0; i < 256; ++i) memory.Put(table + i * 8, std::uint64_t{0});
-      const std::uint64_t entry = table + (kCode >> (57 - 8 * level) & 255) * 8;
-      table = level < 5 ? (next_table += 0x1000) : 0x2f'0000;
-      memory.Put(entry, table | 1);  // the lowest bit is no part of the address
-    }
-    memory.Put(table,
-               RangeFragment{.next = 0, .begin = kCode, .end = kCodeEnd, .section = kSection});
-  }
-
-  // The code begins at kCode + offset, in the nibble map too.
-  void PutMethod(std::uint64_t offset, std::uint32_t size, std::uint64_t method_desc) {
-    const std::uint64_t header = 0x60'0000 + offset * 16;
-    memory.Put(kCode + offset - 8, header);
-    memory.Put(header, CodeHeader{.debug_info = 0,
-                                  .eh_info = 0,
-                                  .gc_info = 0,
-                                  .method_desc = method_desc,
-                                  .function_count = 1});
-    const auto begin = static_cast<std::uint32_t>(offset);
-    memory.Put(header + kCodeHeaderFunctions,
-               RuntimeFunction{.begin = begin, .end = begin + size, .unwind_info = 0x7000});
-    memory.Put(method_desc, MethodDescHead{});
-    const std::uint64_t place = kNibbles + offset / 256 * 4;
-    const auto old = memory.ReadValue<std::uint32_t>(RemoteAddress(place));
-    const auto value = static_cast<std::uint32_t>(offset % 32 / 4 + 1);
-    memory.Put(place, *old | value << (28 - 4 * (offset / 32 % 8)));
-  }
-  void PutPointer(std::uint64_t word, std::uint64_t start) {
-    memory.Put(kNibbles + word * 4,
-               static_cast<std::uint32_t>((start & ~15u) + (start & 15) / 4 + 9));
-  }
+  testing::DotnetCode code{memory};
 };
 
 std::uint64_t MethodAt(CodeMap& map, std::uint64_t offset) {
@@ -86,12 +31,12 @@ std::uint64_t MethodAt(CodeMap& map, std::uint64_t offset) {
 
 TEST_CASE("dotnet code map: each address of a method leads to it") {
   Fixture f;
-  f.PutMethod(0x48, 0x100, 0x51'0000);
-  f.PutMethod(0x160, 0x20, 0x52'0000);
-  f.PutMethod(0x188, 0x900, 0x53'0000);  // longer than words of the map
+  f.code.PutMethod(0x48, 0x100, 0x51'0000);
+  f.code.PutMethod(0x160, 0x20, 0x52'0000);
+  f.code.PutMethod(0x188, 0x900, 0x53'0000);  // longer than words of the map
   const unsigned major = GENERATE(8u, 10u);
   if (major == 10) {
-    for (std::uint64_t word = 2; word < 10; ++word) f.PutPointer(word, 0x188);
+    for (std::uint64_t word = 2; word < 10; ++word) f.code.PutPointer(word, 0x188);
   }
   for (const std::uint64_t offset :
        {0x48u, 0x49u, 0x147u, 0x160u, 0x17fu, 0x188u, 0x2ffu, 0xa87u}) {
@@ -105,7 +50,7 @@ TEST_CASE("dotnet code map: each address of a method leads to it") {
 
 TEST_CASE("dotnet code map: addresses of no method") {
   Fixture f;
-  f.PutMethod(0x48, 0x10, kMethodDesc);
+  f.code.PutMethod(0x48, 0x10, kMethodDesc);
   CodeMap map(f.memory, *LayoutOf(10), RemoteAddress(kTop));
   CHECK(map.Find(kCode + 0x58).kind == CodeMap::Kind::kUnknown);  // behind it
   CHECK(map.Find(kCode + 0x10).kind == CodeMap::Kind::kUnknown);  // before it
@@ -114,24 +59,24 @@ TEST_CASE("dotnet code map: addresses of no method") {
   CHECK(map.Find(~0ull).kind == CodeMap::Kind::kNone);
   f.memory.Put(kCode + 0x48 - 8, std::uint64_t{6});
   CHECK(map.Find(kCode + 0x48).kind == CodeMap::Kind::kStub);
-  f.memory.Unmap(kNibbles);
+  f.memory.Unmap(testing::DotnetCode::kNibbles);
   CHECK(map.Find(kCode + 0x100).kind == CodeMap::Kind::kUnknown);
 }
 
 TEST_CASE("dotnet code map: code that may go is looked up anew") {
   Fixture f;
-  f.PutMethod(0x48, 0x100, 0x51'0000);
+  f.code.PutMethod(0x48, 0x100, 0x51'0000);
   SECTION("of a dynamic method") {
     MethodDescHead head{};
     head.flags = MethodDescHead::kDynamic;
     f.memory.Put(0x51'0000, head);
   }
   SECTION("in a heap that can be unloaded") {
-    f.PutSection(RangeSection::kCodeHeap | RangeSection::kCollectible);
+    f.code.PutSection(RangeSection::kCodeHeap | RangeSection::kCollectible);
   }
   CodeMap map(f.memory, *LayoutOf(10), RemoteAddress(kTop));
   CHECK(MethodAt(map, 0x50) == 0x51'0000);
-  f.memory.Put(0x60'0000 + 0x48 * 16 + 24, kMethodDesc);
+  f.memory.Put(testing::DotnetCode::HeaderOf(0x48) + 24, kMethodDesc);
   f.memory.Put(kMethodDesc, MethodDescHead{});
   CHECK(MethodAt(map, 0x50) == kMethodDesc);
 }
@@ -143,7 +88,7 @@ TEST_CASE("dotnet code map: a precompiled image") {
   constexpr std::uint64_t kBuckets = 0x73'0000;
   const Layout& layout = *LayoutOf(10);
   Fixture f;
-  f.PutSection(0, kModule);
+  f.code.PutSection(0, kModule);
   f.memory.Put(kModule + layout.module.ready_to_run, kInfo + 0x1000);  // a component's
   f.memory.Put(kInfo + 0x1000 + layout.ready_to_run.composite, kInfo);
   f.memory.Put(kInfo + layout.ready_to_run.composite, kInfo);
@@ -151,11 +96,11 @@ TEST_CASE("dotnet code map: a precompiled image") {
   f.memory.Put(kInfo + layout.ready_to_run.functions + 8, std::uint32_t{4});
   f.memory.Put(kInfo + layout.ready_to_run.method_buckets, kBuckets);
   // A method, a funclet of it, another method, and the mark at the end.
-  constexpr RuntimeFunction kFunctions[] = {{.begin = 0x100, .end = 0x180, .unwind_info = 0x7000},
-                                            {.begin = 0x180, .end = 0x1a0, .unwind_info = 0x7000},
-                                            {.begin = 0x1a0, .end = 0x200, .unwind_info = 0x7000},
-                                            {.begin = ~0u, .end = 0, .unwind_info = 0}};
-  for (std::size_t i = 0; i < 4; ++i) f.memory.Put(kFunctionTable + i * 12, kFunctions[i]);
+  RuntimeFunction mark{};
+  mark.begin = ~0u;
+  const std::array<RuntimeFunction, 4> functions = {
+      f.code.Entry(0x100, 0x180), f.code.Entry(0x180, 0x1a0), f.code.Entry(0x1a0, 0x200), mark};
+  f.memory.Put(kFunctionTable, functions);
   constexpr std::uint32_t kSize = 7;
   for (std::size_t i = 0; i <= kSize; ++i) f.memory.Put(kBuckets + i * 64, HashBucket{});
   f.memory.Put(kBuckets, std::uint64_t{kSize});

@@ -29,6 +29,7 @@ std::vector<std::byte> Bytes(std::initializer_list<int> values) {
 struct Fixture {
   ThreadSnapshot snapshot;
   Registers registers;
+  std::uint32_t known = ~0u;
   Fixture() {
     StackCopy& copy = snapshot.stacks[0];
     copy.start = kStack;
@@ -44,7 +45,7 @@ struct Fixture {
   void Undo(const std::vector<std::byte>& info, std::uint32_t offset) {
     const auto parsed = UnwindInfo::Parse(info);
     REQUIRE(parsed);
-    REQUIRE(parsed->Undo(snapshot, offset, registers));
+    REQUIRE(parsed->Undo(snapshot, offset, registers.values, known));
   }
   bool Finish(std::initializer_list<int> code,
               std::optional<unwind::CodeBounds> bounds = unwind::CodeBounds{kCode - 0x20,
@@ -121,9 +122,25 @@ TEST_CASE("dotnet unwind: where the copy of the stack ends") {
   f.registers.values[Numbers::kSp] = kStack + 63 * kWord;
   const auto info = UnwindInfo::Parse(kPushes);
   REQUIRE(info);
-  const auto done = info->Undo(f.snapshot, 20, f.registers);
+  const auto done = info->Undo(f.snapshot, 20, f.registers.values, f.known);
   REQUIRE(!done);
   CHECK(done.error().code == Errc::kUnreadable);
+}
+
+TEST_CASE("dotnet unwind: what is known of registers") {
+  Fixture f;
+  f.known = 1u << Numbers::kSp;
+  SECTION("those that are restored") {
+    f.Undo(kPushes, 20);
+    CHECK(f.known == (1u << Numbers::kSp | 1u << Numbers::kFp | 1u << kRbx));
+  }
+  SECTION("a frame pointer that is lost") {
+    const auto info = UnwindInfo::Parse(Bytes({0x01, 8, 3, 0x25, 8, 0x03, 4, 0x42, 1, 0x50}));
+    REQUIRE(info);
+    const auto done = info->Undo(f.snapshot, 9, f.registers.values, f.known);
+    REQUIRE(!done);
+    CHECK(done.error().code == Errc::kUnsupported);
+  }
 }
 
 TEST_CASE("dotnet unwind: bytes that are none") {

@@ -53,7 +53,9 @@ class Nobody final : public ModuleListener {
 
 class Target {
  public:
-  explicit Target(const std::vector<CfiFunction>& functions, bool is_signal = false) {
+  explicit Target(const std::vector<CfiFunction>& functions, bool is_signal = false,
+                  ManagedCode* managed = nullptr)
+      : unwinder_(process_, files_, false, managed) {
     process_.MapAnonymous(kCode, 0x1000);
     process_.MapFile(kFile, testing::MakeCfiImage(0x3000, functions, is_signal));
     StackCopy& copy = snapshot.stacks[0];
@@ -98,7 +100,7 @@ class Target {
   testing::FakeProcess process_;
   Nobody nobody_;
   CodeFiles files_{nobody_};
-  Unwinder unwinder_{process_, files_};
+  Unwinder unwinder_;
   Stack stack_;
 };
 
@@ -267,6 +269,56 @@ TEST_CASE("Unwinder: a leaf that a signal interrupted") {
   target.PutWord(kStack + offsets[Numbers::kReturnColumn], (kFile + kRoot + 8) | kPac);
   CHECK(target.Walk() == Addresses{kCode + 0x400, kLeaf + 8, kRoot + 7});
   CHECK(target.result.end == WalkEnd::kRoot);
+}
+
+// Says the same of all code.
+class Runtime final : public ManagedCode {
+ public:
+  ManagedStep answer = ManagedStep::kCaller;
+  std::uint64_t caller = 0;
+  std::uint64_t frame_size = 0;
+
+  ManagedStep Step(const ThreadSnapshot& /*snapshot*/, bool /*is_exact*/, Registers& registers,
+                   std::uint32_t& /*known*/, Stack& frames) override {
+    if (answer != ManagedStep::kCaller) return answer;
+    frames.push_back({.address = registers.pc()});
+    registers.values[Numbers::kPc] = caller;
+    registers.values[Numbers::kSp] += frame_size;
+    return answer;
+  }
+};
+
+TEST_CASE("Unwinder: code that a runtime has compiled") {
+  Runtime runtime;
+  Target target({Root()}, false, &runtime);
+  Registers& registers = target.snapshot.registers;
+  registers.values[Numbers::kPc] = kCode + 0x100;
+  target.PutCallBefore(kFile + kRoot + 0x40);
+  SECTION("a method, with a frame or none yet") {
+    runtime.caller = kFile + kRoot + 0x40;
+    runtime.frame_size = GENERATE(0u, 32u);
+    CHECK(target.Walk() == Addresses{kCode + 0x100, kRoot + 0x3f});
+    CHECK(target.result.end == WalkEnd::kRoot);
+  }
+  SECTION("a method that nobody has called") {
+    runtime.caller = kFile + kRoot + 0x50;
+    runtime.frame_size = 32;
+    CHECK(target.Walk() == Addresses{kCode + 0x100});
+    CHECK(target.result.end == WalkEnd::kLost);
+  }
+  SECTION("a stub between two methods") {
+    runtime.answer = ManagedStep::kStub;
+    target.PutWord(kStack, kFile + kRoot + 0x40);
+    if (!kCallPushes) registers.values[Numbers::kReturnColumn] = (kFile + kRoot + 0x40) | kPac;
+    CHECK(target.Walk() == Addresses{kRoot + 0x3f});
+    CHECK(target.result.end == WalkEnd::kRoot);
+  }
+  SECTION("code that it does not know, which may have called") {
+    if (kCallPushes) return;
+    runtime.answer = ManagedStep::kNotMine;
+    registers.values[Numbers::kReturnColumn] = kFile + kRoot + 0x40;
+    CHECK(target.Walk().front() == kCode + 0x100);
+  }
 }
 
 }  // namespace

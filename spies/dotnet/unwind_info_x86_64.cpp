@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "spies/dotnet/unwind_info.h"
+#include "spies/dotnet/unwind_info_x86_64.h"
 
 #include "agent/base/byte_reader.h"
 #include "spies/unwind/dotnet_epilog.h"
@@ -7,9 +7,9 @@
 namespace agent::dotnet {
 namespace {
 
-using Numbers = RegisterNumbers;
-
-constexpr std::uint8_t kRsp = 4;
+constexpr std::uint8_t kRsp = 4;  // x64's number
+constexpr std::uint8_t kSp = 7;   // DWARF's
+constexpr std::uint8_t kPc = 16;
 constexpr std::uint32_t kWord = sizeof(std::uint64_t);
 
 enum Code : std::uint8_t {
@@ -27,7 +27,7 @@ enum Code : std::uint8_t {
 
 }  // namespace
 
-Result<std::size_t> UnwindInfo::SizeOf(std::span<const std::byte> head) {
+Result<std::size_t> X64UnwindInfo::SizeOf(std::span<const std::byte> head) {
   if (head.size() < kHeadSize) return Fail(Errc::kMalformed, "unwind information ends early");
   constexpr unsigned kVersionMask = 7;
   constexpr unsigned kChained = 4u << 3;
@@ -38,10 +38,10 @@ Result<std::size_t> UnwindInfo::SizeOf(std::span<const std::byte> head) {
   return kHeadSize + std::size_t{static_cast<std::uint8_t>(head[2])} * sizeof(std::uint16_t);
 }
 
-Result<UnwindInfo> UnwindInfo::Parse(std::span<const std::byte> bytes) {
+Result<X64UnwindInfo> X64UnwindInfo::Parse(std::span<const std::byte> bytes) {
   AGENT_TRY(const std::size_t size, SizeOf(bytes));
   if (bytes.size() < size) return Fail(Errc::kMalformed, "unwind information ends early");
-  UnwindInfo info;
+  X64UnwindInfo info;
   info.prolog_size_ = static_cast<std::uint8_t>(bytes[1]);
   const auto frame = static_cast<std::uint8_t>(bytes[3]);
   const std::uint8_t frame_register = unwind::kX64Registers[frame & 15];
@@ -103,39 +103,44 @@ Result<UnwindInfo> UnwindInfo::Parse(std::span<const std::byte> bytes) {
   return info;
 }
 
-Result<void> UnwindInfo::Undo(const ThreadSnapshot& snapshot, std::uint32_t offset,
-                              Registers& registers) const {
+Result<void> X64UnwindInfo::Undo(const ThreadSnapshot& snapshot, std::uint32_t offset,
+                                 std::span<std::uint64_t, kRegisters> registers,
+                                 std::uint32_t& known) const {
+  if ((needed_ & ~known) != 0) return Fail(Errc::kUnsupported, "a register is not known");
   const auto is_done = [&](const Step& step) {
     return offset >= prolog_size_ || step.at <= offset;
   };
   // What was saved lies above where the stack pointer is when the prolog is over.
-  std::uint64_t base = registers.sp();
+  std::uint64_t base = registers[kSp];
   for (const Step& step : steps_) {
     if (step.operation == Operation::kFromFramePointer && is_done(step)) {
-      base = registers.values[step.number] - step.value;
+      base = registers[step.number] - step.value;
     }
   }
+  const auto pop = [&](std::uint8_t number) -> Result<void> {
+    AGENT_TRY(registers[number], unwind::ReadStackWord(snapshot, registers[kSp]));
+    registers[kSp] += kWord;
+    return {};
+  };
   for (const Step& step : steps_) {
     if (!is_done(step)) continue;
     switch (step.operation) {
       case Operation::kPop:
-        AGENT_CHECK_OK(unwind::PopRegister(snapshot, step.number, registers));
+        AGENT_CHECK_OK(pop(step.number));
         break;
       case Operation::kAdd:
-        registers.values[Numbers::kSp] += step.value;
+        registers[kSp] += step.value;
         break;
       case Operation::kFromFramePointer:
-        registers.values[Numbers::kSp] = base;
+        registers[kSp] = base;
         break;
       case Operation::kRestore:
-        AGENT_TRY(registers.values[step.number],
-                  unwind::ReadStackWord(snapshot, base + step.value));
+        AGENT_TRY(registers[step.number], unwind::ReadStackWord(snapshot, base + step.value));
         break;
     }
   }
-  AGENT_TRY(registers.values[Numbers::kPc], unwind::ReadStackWord(snapshot, registers.sp()));
-  registers.values[Numbers::kSp] += kWord;
-  return {};
+  known |= restored_;
+  return pop(kPc);
 }
 
 }  // namespace agent::dotnet
