@@ -153,21 +153,30 @@ Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
   // One that cannot be read stays as it is: without functions.
   Image& image = images_[info];
   image.method_buckets = RemoteAddress(info).Plus(layout_.ready_to_run.method_buckets);
-  AGENT_TRY(image.functions, ReadFunctions(RemoteAddress(info)));
+  AGENT_TRY(const auto header,
+            memory_.ReadValue<std::uint64_t>(RemoteAddress(info).Plus(ready_to_run::kHeader)));
+  AGENT_TRY(const auto functions,
+            memory_.ReadValue<std::uint64_t>(RemoteAddress(info).Plus(ready_to_run::kFunctions)));
+  AGENT_TRY(image.functions, ReadFunctions(RemoteAddress(functions), RemoteAddress(info)));
   image_functions_ += image.functions.size();
+  const LoadedImage loaded{.begin = RemoteAddress(section.begin),
+                           .size = section.end - section.begin,
+                           .header = RemoteAddress(header),
+                           .functions = RemoteAddress(functions)};
+  // Without it the image's code has no lines.
+  image.debug_info = FindDebugInfo(memory_, loaded).value_or(ImageDebugInfo());
   return &image;
 }
 
-Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress info) {
-  AGENT_TRY(const auto place,
-            memory_.ReadValue<std::uint64_t>(info.Plus(ready_to_run::kFunctions)));
+Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress place,
+                                                            RemoteAddress info) {
   AGENT_TRY(const auto count,
             memory_.ReadValue<std::uint32_t>(info.Plus(ready_to_run::kFunctionCount)));
   if (count > kMaxImageFunctions - std::min(image_functions_, kMaxImageFunctions)) {
     return Fail(Errc::kLimit, "functions of images");
   }
   std::vector<RuntimeFunction> functions(count);
-  AGENT_CHECK_OK(memory_.Read(RemoteAddress(place), std::as_writable_bytes(std::span(functions))));
+  AGENT_CHECK_OK(memory_.Read(place, std::as_writable_bytes(std::span(functions))));
   // The last one may be a mark.
   while (!functions.empty() && functions.back().begin == ~0u) functions.pop_back();
   if (!std::ranges::is_sorted(functions, {}, &RuntimeFunction::begin)) {
@@ -205,16 +214,24 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
   // Stubs of the image's own lie behind its functions.
   if (after == image->functions.begin()) return Found{.kind = Kind::kStub};
   auto function = std::prev(after);
-  const RuntimeFunction own = *function;
-  if (address >= section.begin + own.end) return Found{.kind = Kind::kStub};
+  const auto own = function;
+  if (address >= section.begin + own->end) return Found{.kind = Kind::kStub};
+  const auto keep = [&](auto first, std::uint64_t method) {
+    return Keep(section, *own,
+                {.method_desc = method,
+                 .start = section.begin + first->begin,
+                 .image = &image->debug_info,
+                 .function = static_cast<std::uint32_t>(first - image->functions.begin()),
+                 .unwind = {}});
+  };
   for (std::size_t i = 0; i < kMaxFunclets; ++i) {
     AGENT_TRY(const std::uint64_t method, MethodAt(*image, section.begin + function->begin));
     if (method != 0 && i > 0) {
       // While the hash table grows, a method may look like a funclet of the one before.
-      AGENT_TRY(const std::uint64_t itself, MethodAt(*image, section.begin + own.begin));
-      if (itself != 0) return Keep(section, own, {.method_desc = itself, .unwind = {}});
+      AGENT_TRY(const std::uint64_t itself, MethodAt(*image, section.begin + own->begin));
+      if (itself != 0) return keep(own, itself);
     }
-    if (method != 0) return Keep(section, own, {.method_desc = method, .unwind = {}});
+    if (method != 0) return keep(function, method);
     if (function == image->functions.begin()) break;
     --function;  // a funclet stands behind its method
   }

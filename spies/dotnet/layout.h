@@ -107,6 +107,7 @@ struct RuntimeFunction {
 
 /// ReadyToRunInfo
 namespace ready_to_run {
+inline constexpr std::uint32_t kHeader = 16;
 inline constexpr std::uint32_t kComposite = 40;
 inline constexpr std::uint32_t kFunctions = 80;
 inline constexpr std::uint32_t kFunctionCount = 88;

@@ -44,6 +44,7 @@ class ManagedFrames final : public unwind::ManagedCode {
   void Mark(const ThreadSnapshot& snapshot, Stack& stack) override;
 
  private:
+  Result<IlMap> ReadIlMap(const MethodCode& code);
   std::uint32_t LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
                        std::uint64_t address);
 

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
@@ -76,6 +77,37 @@ class Embedded(LinesTest):
 
     def test_10_loaded_from_bytes(self):
         self.check(self.build(), ("3", "bytes"))
+
+
+class Precompiled(LinesTest):
+    """ReadyToRun code. Without tiers nothing is compiled again; the compiler itself says what it compiled."""
+
+    def check_precompiled(self, form, version):
+        with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:
+            listed = pathlib.Path(folder) / "jitted"
+            settings = ["DOTNET_TieredCompilation=0", "DOTNET_JitDisasmSummary=1", f"DOTNET_JitStdOutFile={listed}"]
+            self.check(["env", *settings, *dotnet.build("Lines", form, version)])
+            jitted = set(re.findall(r"Truth\.Lines:(\w+)", listed.read_text()))
+        print(f"  compiled at run time: {jitted}")
+        self.assertTrue(jitted.isdisjoint(self.METHODS), jitted)
+
+    def test_10(self):
+        self.check_precompiled("ready_to_run", "10")
+
+    def test_9(self):
+        self.check_precompiled("ready_to_run", "9")
+
+    def test_8(self):
+        self.check_precompiled("ready_to_run", "8")
+
+    def test_10_composite(self):
+        self.check_precompiled("composite", "10")
+
+    def test_10_single_file(self):
+        self.check_precompiled("single_file_ready_to_run", "10")
+
+    def test_10_compressed_single_file_with_embedded_pdb(self):
+        self.check_precompiled("compressed_embedded", "10")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "spies/dotnet/il_map.h"
+#include "spies/dotnet/image_debug_info.h"
 #include "spies/dotnet/layout.h"
 #include "spies/dotnet/pdb_link.h"
 #include "spies/dotnet/portable_pdb.h"
@@ -47,6 +48,21 @@ void Ask(const Result<dotnet::PortablePdb>& pdb) {
   }
 }
 
+// A ReadyToRun header at 0; the first function where the first of its sections says.
+void AskImage(fuzz::Input input) {
+  BytesMemory memory(input);
+  std::uint32_t functions = 0;
+  if (input.size() >= 24) std::memcpy(&functions, input.data() + 20, sizeof(functions));
+  const auto info = dotnet::FindDebugInfo(memory, {.begin = RemoteAddress(0),
+                                                   .size = input.size(),
+                                                   .header = RemoteAddress(0),
+                                                   .functions = RemoteAddress(functions)});
+  for (std::uint32_t function = 0; info && function < 64; ++function) {
+    const auto bytes = dotnet::ReadDebugInfo(memory, *info, function);
+    if (bytes) Ask(dotnet::IlMap::DecodePrecompiled(*bytes, info->packed_bounds));
+  }
+}
+
 // A module's file, and behind it where its metadata is.
 void AskModule(fuzz::Input input) {
   std::uint32_t metadata = 0;
@@ -67,9 +83,14 @@ AGENT_FUZZ_TARGET(dotnet_lines) {
       return Ask(dotnet::PortablePdb::Parse({rest.begin(), rest.end()}));
     case 4:
       return Ask(dotnet::PortablePdb::ParseEmbedded(rest));
+    case 5:
+      return AskImage(rest);
     case 6:
       return AskModule(rest);
+    case 7:
+      Ask(dotnet::IlMap::DecodePrecompiled(rest, false));
+      return Ask(dotnet::IlMap::DecodePrecompiled(rest, true));
     default:
-      return Ask(dotnet::IlMap::Decode(rest, dotnet::LayoutOf(8 + kind % 3)->debug_info));
+      return Ask(dotnet::IlMap::Decode(rest, dotnet::LayoutOf(8 + kind)->debug_info));
   }
 }

@@ -186,6 +186,12 @@ def make_dotnet_lines():
     put("dotnet_lines", "pdb", b"\x03" + pdb)
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     put("dotnet_lines", "embedded", b"\x04" + struct.pack("<4sI", b"MPDB", len(pdb)) + deflate.compress(pdb) + deflate.flush())
+    # A ReadyToRun header, and a tree of the functions 0, 1 (the same) and 5 of six.
+    bounds = bytes.fromhex("792c095482c03de81463a4048da7aa150009b043703b9944")
+    tree = bytes.fromhex("3001 02ee 02d6 00") + bounds + b"\x30" + b"\x28\x00" + bounds
+    sections = struct.pack("<IIIIII", 102, 0x38, 12, 105, 0x40, len(tree))
+    image = struct.pack("<4sHHII", b"RTR\0", 16, 0, 0x4A, 2) + sections
+    put("dotnet_lines", "image", b"\x05" + image.ljust(0x40, b"\0") + tree)
     # A module's file: a section with a CLI header and a debug directory, which tells of a PDB's file and of an embedded one.
     module = bytearray(0x500)
     for place, form, *values in (
@@ -196,6 +202,7 @@ def make_dotnet_lines():
     ):
         struct.pack_into("<" + form, module, place, *values)
     put("dotnet_lines", "module", b"\x06" + module + struct.pack("<I", 0x280))
+    put("dotnet_lines", "precompiled", b"\x07" + bytes.fromhex("3a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"))
 
 
 def make_dotnet_frames():

@@ -25,6 +25,8 @@ CACHE = agent_runs.CACHE / "dotnet"
 RUNTIMES = {"8": "8.0.31", "9": "9.0.20"}
 OF_ITS_OWN = ["-r", "linux-x64", "--self-contained", "true"]
 SINGLE_FILE = [*OF_ITS_OWN, "-p:PublishSingleFile=true"]
+# A single file would be composite by itself: minutes, for the whole library.
+OWN_READY_TO_RUN = ["-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=false"]
 FORMS = {
     "framework_dependent": [],
     "self_contained": OF_ITS_OWN,
@@ -35,11 +37,13 @@ FORMS = {
     # Trimmed, so that not the whole library is compiled: that takes two minutes.
     "composite": [*OF_ITS_OWN, "-p:PublishTrimmed=true", "-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=true"],
     "embedded": ["-p:DebugType=embedded"],
+    "single_file_ready_to_run": [*SINGLE_FILE, *OWN_READY_TO_RUN],
+    "compressed_embedded": [*SINGLE_FILE, *OWN_READY_TO_RUN, "-p:EnableCompressionInSingleFile=true", "-p:DebugType=embedded"],
     "native_aot": ["-r", "linux-x64", "-p:PublishAot=true"],
     "runtime_async": ["-p:RuntimeAsync=true"],
     "musl": ["-r", "linux-musl-x64", "--self-contained", "true"],
 }
-LINES_ONLY = ("embedded",)  # forms that only Lines is built in
+LINES_ONLY = ("embedded", "single_file_ready_to_run", "compressed_embedded")  # forms that only Lines is built in
 # Forms that are built for .NET 10 only.
 NEWEST_ONLY = ("framework_dependent", "runtime_async", "native_aot", "musl", *LINES_ONLY)
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"  # package musl
@@ -192,7 +196,7 @@ def _build_all(folder):
             if form in NEWEST_ONLY and version != "10":
                 continue
             programs = [] if form in LINES_ONLY else ["Shares", "Chains", "Threads", "Loads"]
-            if form in ("framework_dependent", "self_contained", *LINES_ONLY):
+            if form in ("framework_dependent", "self_contained", "ready_to_run", "composite", *LINES_ONLY):
                 programs.append("Lines")
             if (form, version) == ("framework_dependent", "10"):
                 programs += ["Service", "Oracle"]

@@ -129,7 +129,13 @@ TEST_CASE("IlMap: as .NET 8 and 9 write it, and as .NET 10 does") {
   const auto ten = IlMap::Decode(FromHex("00792c095482c03de81463a4048da7aa150009b043703b9944"),
                                  LayoutOf(10)->debug_info);
   REQUIRE(ten);
-  for (const IlMap& map : {*nine, *ten}) {
+  const auto nine_precompiled = IlMap::DecodePrecompiled(
+      FromHex("3a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"), false);
+  REQUIRE(nine_precompiled);
+  const auto ten_precompiled =
+      IlMap::DecodePrecompiled(FromHex("792c095482c03de81463a4048da7aa150009b043703b9944"), true);
+  REQUIRE(ten_precompiled);
+  for (const IlMap& map : {*nine, *ten, *nine_precompiled, *ten_precompiled}) {
     CHECK(Shown(map, {0, 26, 27, 40, 41, 57, 58, 93, 102, 103, 200}) ==
           "0 0 0 0 7 7 14 36 36 42 42 ");
   }
