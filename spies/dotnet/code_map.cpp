@@ -169,8 +169,18 @@ Result<const CodeMap::Image*> CodeMap::ImageOf(const RangeSection& section) {
   // One that cannot be read stays as it is: without functions.
   Image& image = images_[info];
   image.method_buckets = RemoteAddress(info).Plus(layout_.ready_to_run.method_buckets);
-  AGENT_TRY(image.functions, ReadFunctions(RemoteAddress(info)));
+  AGENT_TRY(const auto header, memory_.ReadValue<std::uint64_t>(
+                                   RemoteAddress(info).Plus(layout_.ready_to_run.Header())));
+  AGENT_TRY(const auto functions, memory_.ReadValue<std::uint64_t>(
+                                      RemoteAddress(info).Plus(layout_.ready_to_run.functions)));
+  AGENT_TRY(image.functions, ReadFunctions(RemoteAddress(functions), RemoteAddress(info)));
   image_functions_ += image.functions.size();
+  const LoadedImage loaded{.begin = RemoteAddress(section.begin),
+                           .size = section.end - section.begin,
+                           .header = RemoteAddress(header),
+                           .functions = RemoteAddress(functions)};
+  // Without it the image's code has no lines.
+  image.debug_info = FindDebugInfo(memory_, loaded).value_or(ImageDebugInfo());
   return &image;
 }
 
@@ -187,8 +197,7 @@ Result<std::uint64_t> CodeMap::ReadyToRunInfoOf(RemoteAddress module) {
     const RemoteAddress info(fields[i]);
     const auto owner = memory_.ReadValue<std::uint64_t>(info);
     if (!owner || *owner != module.value()) continue;
-    const auto header =
-        memory_.ReadValue<std::uint64_t>(info.Plus(layout_.ready_to_run.composite - 24));
+    const auto header = memory_.ReadValue<std::uint64_t>(info.Plus(layout_.ready_to_run.Header()));
     if (!header) continue;
     const auto signature = memory_.ReadValue<std::uint32_t>(RemoteAddress(*header));
     if (!signature || *signature != kImageSignature) continue;
@@ -198,15 +207,15 @@ Result<std::uint64_t> CodeMap::ReadyToRunInfoOf(RemoteAddress module) {
   return Fail(Errc::kMalformed, "module without an image");
 }
 
-Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress info) {
-  const RemoteAddress functions_place = info.Plus(layout_.ready_to_run.functions);
-  AGENT_TRY(const auto place, memory_.ReadValue<std::uint64_t>(functions_place));
-  AGENT_TRY(const auto count, memory_.ReadValue<std::uint32_t>(functions_place.Plus(8)));
+Result<std::vector<RuntimeFunction>> CodeMap::ReadFunctions(RemoteAddress place,
+                                                            RemoteAddress info) {
+  AGENT_TRY(const auto count,
+            memory_.ReadValue<std::uint32_t>(info.Plus(layout_.ready_to_run.functions + 8)));
   if (count > kMaxImageFunctions - std::min(image_functions_, kMaxImageFunctions)) {
     return Fail(Errc::kLimit, "functions of images");
   }
   std::vector<RuntimeFunction> functions(count);
-  AGENT_CHECK_OK(memory_.Read(RemoteAddress(place), std::as_writable_bytes(std::span(functions))));
+  AGENT_CHECK_OK(memory_.Read(place, std::as_writable_bytes(std::span(functions))));
   // The last one may be a mark.
   while (!functions.empty() && functions.back().begin == ~0u) functions.pop_back();
   if (!std::ranges::is_sorted(functions, {}, &RuntimeFunction::begin)) {
@@ -246,14 +255,22 @@ Result<CodeMap::Found> CodeMap::FindPrecompiled(const RangeSection& section,
   auto function = std::prev(after);
   AGENT_TRY(MethodCode code, ReadCode(section, *function));
   if (address >= code.end) return Found{.kind = Kind::kStub};
+  const auto own = function;
+  const auto keep = [&](auto first, std::uint64_t method) {
+    code.method_desc = method;
+    code.start = section.begin + first->begin;
+    code.image = &image->debug_info;
+    code.function = static_cast<std::uint32_t>(first - image->functions.begin());
+    return Keep(section, std::move(code));
+  };
   for (std::size_t i = 0; i < kMaxFunclets; ++i) {
-    AGENT_TRY(code.method_desc, MethodAt(*image, section.begin + function->begin));
-    if (code.method_desc != 0 && i > 0) {
+    AGENT_TRY(const std::uint64_t method, MethodAt(*image, section.begin + function->begin));
+    if (method != 0 && i > 0) {
       // While the hash table grows, a method may look like a funclet of the one before.
       AGENT_TRY(const std::uint64_t itself, MethodAt(*image, code.begin));
-      if (itself != 0) code.method_desc = itself;
+      if (itself != 0) return keep(own, itself);
     }
-    if (code.method_desc != 0) return Keep(section, std::move(code));
+    if (method != 0) return keep(function, method);
     if (function == image->functions.begin()) break;
     --function;  // a funclet stands behind its method
   }

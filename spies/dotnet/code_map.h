@@ -11,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/process/memory.h"
+#include "spies/dotnet/image_debug_info.h"
 #include "spies/dotnet/layout.h"
 #include "spies/dotnet/unwind_info.h"
 
@@ -21,10 +22,12 @@ struct MethodCode {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   std::uint64_t method_desc = 0;
-  // Of what the JIT compiled: where the method's code begins, funclets included, and what IlMap
-  // reads. 0: not known.
-  std::uint64_t start = 0;
+  std::uint64_t start = 0;  ///< Where the method's code begins, funclets included.
+  /// Of what the JIT compiled: what IlMap reads. 0: not known.
   std::uint64_t debug_info = 0;
+  /// Of an image's code: its debug info, which stays, and the method's number in it. Else null.
+  const ImageDebugInfo* image = nullptr;
+  std::uint32_t function = 0;
   UnwindInfo unwind;
 };
 
@@ -59,6 +62,7 @@ class CodeMap {
   struct Image {
     std::vector<RuntimeFunction> functions;
     RemoteAddress method_buckets;  // where the pointer to the hash table is: it grows
+    ImageDebugInfo debug_info;
   };
 
   Result<RangeSection> SectionOf(std::uint64_t address);
@@ -73,7 +77,7 @@ class CodeMap {
   Result<std::uint64_t> ReadyToRunInfoOf(RemoteAddress module);
   Result<void> AddMethods(const RangeSection& section, std::size_t most,
                           std::vector<std::uint64_t>& methods);
-  Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress info);
+  Result<std::vector<RuntimeFunction>> ReadFunctions(RemoteAddress place, RemoteAddress info);
   Result<std::uint64_t> MethodAt(const Image& image, std::uint64_t entry_point);
   Result<MethodCode> ReadCode(const RangeSection& section, const RuntimeFunction& function);
   Result<Found> Keep(const RangeSection& section, MethodCode code);

@@ -121,16 +121,21 @@ Result<IlMap> IlMap::Decode(std::span<const std::byte> bytes, const Layout::Debu
   }
   if ((flags & kHasRichInfo) != 0) reader.Skip(reader.Read<std::uint32_t>());
   if (!reader.ok()) return Fail(Errc::kMalformed, "debug info is cut off");
-  NibbleReader sizes(bytes.subspan(reader.position()));
+  return DecodePrecompiled(bytes.subspan(reader.position()), layout.packed_bounds);
+}
+
+Result<IlMap> IlMap::DecodePrecompiled(std::span<const std::byte> bytes, bool packed_bounds) {
+  NibbleReader sizes(bytes);
   const std::uint32_t size = sizes.Read();
   static_cast<void>(sizes.Read());  // of what is known of variables
   if (size > kMaxBytes) return Fail(Errc::kLimit, "debug info is too long");
+  ByteReader reader(bytes);
   reader.Skip(sizes.NextByte());
   const std::span<const std::byte> bounds = reader.Take(size);
   if (!sizes.ok() || !reader.ok()) return Fail(Errc::kMalformed, "debug info is cut off");
   IlMap map;
   if (bounds.empty()) return map;
-  AGENT_TRY(const std::vector<Entry> entries, ReadEntries(bounds, layout.packed_bounds));
+  AGENT_TRY(const std::vector<Entry> entries, ReadEntries(bounds, packed_bounds));
   std::uint32_t native = 0;
   std::uint32_t last = 0;
   for (const Entry& entry : entries) {

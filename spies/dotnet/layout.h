@@ -32,10 +32,11 @@ struct Layout {
     std::uint32_t ready_to_run;  ///< 0: to be searched for.
     friend bool operator==(const Module&, const Module&) = default;
   } module;
-  struct ReadyToRun {         // ReadyToRunInfo
-    std::uint32_t composite;  ///< The image's header: three pointers before.
+  struct ReadyToRun {  // ReadyToRunInfo
+    std::uint32_t composite;
     std::uint32_t functions;  ///< Behind them how many there are.
     std::uint32_t method_buckets;
+    [[nodiscard]] std::uint32_t Header() const { return composite - 24; }
     friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
   struct Collector {                      // 0: not told.
@@ -121,7 +122,6 @@ struct CodeHeader {
 inline constexpr std::uint32_t kCodeHeaderFunctions = 36;
 /// Smaller "pointers" to a CodeHeader are kinds of stubs.
 inline constexpr std::uint64_t kLastStubKind = 0xf;
-
 
 /// A bucket of HashMap; the first one's first key is how many there are.
 struct HashBucket {

@@ -85,19 +85,26 @@ void ManagedFrames::Mark(const ThreadSnapshot& snapshot, Stack& stack) {
   }
 }
 
+Result<IlMap> ManagedFrames::ReadIlMap(const MethodCode& code) {
+  if (code.image != nullptr) {
+    AGENT_TRY(const auto bytes, ReadDebugInfo(memory_, *code.image, code.function));
+    return IlMap::DecodePrecompiled(bytes, code.image->packed_bounds);
+  }
+  std::vector<std::byte> bytes(IlMap::kMaxBytes);
+  AGENT_TRY(const std::size_t size, memory_.ReadSome(RemoteAddress(code.debug_info), bytes));
+  return IlMap::Decode(std::span(bytes).first(size), layout_.debug_info);
+}
+
 // 0: not known.
 std::uint32_t ManagedFrames::LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
                                     std::uint64_t address) {
-  if (code.debug_info == 0 || layout_.debug_info.patchpoint_size == 0) return 0;
+  if (code.image == nullptr && code.debug_info == 0) return 0;
+  if (layout_.debug_info.patchpoint_size == 0) return 0;
   auto known = il_maps_.find(code.start);
   if (known == il_maps_.end() || !stays) {
     if (il_maps_.size() >= kMaxIlMaps) il_maps_.clear();
-    std::vector<std::byte> bytes(IlMap::kMaxBytes);
-    const auto size = memory_.ReadSome(RemoteAddress(code.debug_info), bytes);
     // One that cannot be read stays empty: no lines.
-    Result<IlMap> map = size ? IlMap::Decode(std::span(bytes).first(*size), layout_.debug_info)
-                             : Result<IlMap>(IlMap());
-    known = il_maps_.insert_or_assign(code.start, map.value_or(IlMap())).first;
+    known = il_maps_.insert_or_assign(code.start, ReadIlMap(code).value_or(IlMap())).first;
   }
   const auto il = known->second.At(address - code.start);
   return il ? lines.At(*il) : 0;

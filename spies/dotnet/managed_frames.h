@@ -48,6 +48,7 @@ class ManagedFrames final : public unwind::ManagedCode {
 
  private:
   Check CheckMethods(const std::vector<std::uint64_t>& methods);
+  Result<IlMap> ReadIlMap(const MethodCode& code);
   std::uint32_t LineAt(const MethodCode& code, bool stays, const MethodLines& lines,
                        std::uint64_t address);
   bool IsWriteBarrier(bool is_exact, const Registers& registers, std::uint32_t known);

@@ -28,6 +28,7 @@ constexpr int kMaxCandidates = 16;
 constexpr std::size_t kMaxMetadata = 64u << 20;
 constexpr std::size_t kMaxAllMetadata = 512u << 20;
 constexpr std::size_t kMaxAllPdbs = 64u << 20;
+constexpr std::size_t kMaxWrongPdbs = 64;     // each costs the reading of it
 constexpr std::size_t kMaxPoints = 1u << 20;  // of lines, 8 bytes each
 // Of one method's name, and of one type's text.
 constexpr int kMaxTypes = 128;
@@ -298,6 +299,17 @@ Result<const MethodNames::ModuleMetadata*> MethodNames::MetadataOf(std::uint64_t
   return modules_.emplace(name, std::move(kept)).first->second.get();
 }
 
+void MethodNames::AddPdb(const Mapping& mapping, ModuleMetadata& module) {
+  if (pdb_bytes_ >= kMaxAllPdbs || wrong_pdbs_ >= kMaxWrongPdbs) return;
+  Result<PortablePdb> pdb = FindPdb(process_, mapping, module.place);
+  if (pdb) {
+    pdb_bytes_ += pdb->size();
+    module.pdb = *std::move(pdb);
+  } else if (pdb.error().code == Errc::kMalformed) {
+    ++wrong_pdbs_;
+  }
+}
+
 void MethodNames::Forget(std::uint64_t name) {
   const auto place = modules_.find(name);
   if (place == modules_.end()) return;
@@ -368,12 +380,7 @@ Result<MethodNames::ModuleMetadata> MethodNames::FindMetadata(std::uint64_t name
                             .metadata = *std::move(metadata),
                             .assembly = std::move(assembly),
                             .pdb = {}};
-      if (pdb_bytes_ < kMaxAllPdbs) {
-        if (Result<PortablePdb> pdb = FindPdb(process_, *mapping)) {
-          pdb_bytes_ += pdb->size();
-          module.pdb = *std::move(pdb);
-        }
-      }
+      AddPdb(*mapping, module);
       return module;
     }
     end = begin;

@@ -56,6 +56,7 @@ class MethodNames {
   Result<std::uint64_t> ModuleOf(std::uint64_t place, const MethodTable& table);
   Result<const ModuleMetadata*> MetadataOf(std::uint64_t module);
   Result<ModuleMetadata> FindMetadata(std::uint64_t name);
+  void AddPdb(const Mapping& mapping, ModuleMetadata& module);
   void Forget(std::uint64_t name);
   Result<void> Confirm(const ModuleMetadata& module, std::string_view text);
   Result<void> AddTypes(const MethodTable& table, const ModuleMetadata& module, std::uint32_t rid,
@@ -83,6 +84,7 @@ class MethodNames {
   std::deque<MethodLines> all_lines_;
   std::size_t points_ = 0;     // in all_lines_
   std::size_t pdb_bytes_ = 0;  // of all modules
+  std::size_t wrong_pdbs_ = 0;
   // By the module's name, which lies in its metadata: a Module may give way to another one. Null:
   // has none in this form (Reflection.Emit's).
   std::unordered_map<std::uint64_t, std::unique_ptr<const ModuleMetadata>> modules_;

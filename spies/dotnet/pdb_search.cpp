@@ -6,10 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/base/path.h"
 #include "agent/process/root_open.h"
+#include "spies/dotnet/pdb_link.h"
 
 namespace agent::dotnet {
 namespace {
@@ -25,11 +28,19 @@ Result<UniqueFd> OpenBeside(TargetProcess& process, const std::string& path) {
   return OpenInRoot(ours, path);
 }
 
-}  // namespace
+Result<PortablePdb> ReadEmbedded(ProcessMemory& memory, const PdbLink& link) {
+  if (link.embedded_size > PortablePdb::kMaxBytes) {
+    return Fail(Errc::kLimit, "a PDB that is too large");
+  }
+  std::vector<std::byte> bytes(link.embedded_size);
+  AGENT_CHECK_OK(memory.Read(link.embedded, bytes));
+  return PortablePdb::ParseEmbedded(bytes);
+}
 
-Result<PortablePdb> FindPdb(TargetProcess& process, const Mapping& mapping) {
-  AGENT_TRY(const UniqueFd module, process.OpenMappedFile(mapping));
-  AGENT_TRY(const PdbLink link, ReadPdbLink(module.get()));
+Result<PortablePdb> ReadBeside(TargetProcess& process, const Mapping& mapping,
+                               const PdbLink& link) {
+  // Memory of no file's, as of an assembly that was loaded from bytes, is called deleted.
+  if (mapping.deleted || link.name.empty()) return Fail(Errc::kUnsupported, "no file of a module");
   AGENT_TRY(const UniqueFd file,
             OpenBeside(process, fmt::format("{}/{}", FolderOf(mapping.path), link.name)));
   struct stat info{};
@@ -41,7 +52,16 @@ Result<PortablePdb> FindPdb(TargetProcess& process, const Mapping& mapping) {
   const ssize_t size = ::pread(file.get(), bytes.data(), bytes.size(), 0);
   if (size < 0) return FailErrno("pread");
   bytes.resize(static_cast<std::size_t>(size));
-  AGENT_TRY(PortablePdb pdb, PortablePdb::Parse(std::move(bytes)));
+  return PortablePdb::Parse(std::move(bytes));
+}
+
+}  // namespace
+
+Result<PortablePdb> FindPdb(TargetProcess& process, const Mapping& mapping,
+                            RemoteAddress metadata) {
+  AGENT_TRY(const PdbLink link, ReadPdbLink(process.memory(), mapping, metadata));
+  AGENT_TRY(PortablePdb pdb, link.embedded_size != 0 ? ReadEmbedded(process.memory(), link)
+                                                     : ReadBeside(process, mapping, link));
   if (pdb.id() != link.id) return Fail(Errc::kMalformed, "the PDB of another build");
   return pdb;
 }

@@ -7,8 +7,10 @@
 
 namespace agent::dotnet {
 
-/// The PDB of the module that `mapping` is of: beside it, by the name and with the id that the
-/// module's own file tells. In the target's world, never led out of it.
-[[nodiscard]] Result<PortablePdb> FindPdb(TargetProcess& process, const Mapping& mapping);
+/// The PDB of the module that lies in `mapping`, with its metadata at `metadata`: in the module
+/// itself, or beside its file by the name that the module tells; with the id that it tells. In the
+/// target's world, never led out of it. kMalformed, kLimit: there is something, but not that.
+[[nodiscard]] Result<PortablePdb> FindPdb(TargetProcess& process, const Mapping& mapping,
+                                          RemoteAddress metadata);
 
 }  // namespace agent::dotnet

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spies/dotnet/portable_pdb.h"
 
-#include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -12,8 +13,11 @@
 namespace agent::dotnet {
 namespace {
 
-constexpr std::uint32_t kSignature = 0x424a5342;  // "BSJB"
-constexpr unsigned kWideGuids = 2;                // heap sizes (ECMA-335 II.24.2.6)
+constexpr std::uint32_t kSignature = 0x424a5342;          // "BSJB"
+constexpr std::uint32_t kEmbeddedSignature = 0x4244504d;  // "MPDB"
+constexpr int kRawWindow = -15;                           // of zlib: no header around the data
+constexpr std::size_t kMostFromByte = 1032;               // of deflate
+constexpr unsigned kWideGuids = 2;                        // heap sizes (ECMA-335 II.24.2.6)
 constexpr unsigned kWideBlobs = 4;
 constexpr unsigned kDocumentTable = 0x30;
 constexpr unsigned kMethodTable = 0x31;
@@ -42,15 +46,6 @@ std::int32_t ReadCompressedSigned(ByteReader& reader) {
 
 std::uint32_t ReadIndex(ByteReader& reader, std::size_t width) {
   return width == 2 ? reader.Read<std::uint16_t>() : reader.Read<std::uint32_t>();
-}
-
-template <typename T>
-Result<T> ReadAt(int fd, std::uint64_t offset) {
-  T value{};
-  if (::pread(fd, &value, sizeof(value), static_cast<off_t>(offset)) != sizeof(value)) {
-    return Fail(Errc::kMalformed, "the file is cut off");
-  }
-  return value;
 }
 
 }  // namespace
@@ -110,6 +105,32 @@ Result<PortablePdb> PortablePdb::Parse(std::vector<std::byte> bytes) {
       table.Take(std::uint64_t{rows[kMethodTable]} * (pdb.document_width_ + pdb.blob_width_));
   if (!table.ok()) return Fail(Errc::kMalformed, "the tables of a portable PDB are cut off");
   return pdb;
+}
+
+Result<PortablePdb> PortablePdb::ParseEmbedded(std::span<const std::byte> bytes) {
+  ByteReader reader(bytes);
+  if (reader.Read<std::uint32_t>() != kEmbeddedSignature) {
+    return Fail(Errc::kMalformed, "no embedded PDB");
+  }
+  const auto size = reader.Read<std::uint32_t>();
+  const std::span<const std::byte> packed = reader.Take(reader.left());
+  if (!reader.ok() || size > kMaxBytes || packed.size() > kMaxBytes ||
+      size / kMostFromByte > packed.size()) {
+    return Fail(Errc::kMalformed, "size of an embedded PDB");
+  }
+  std::vector<std::byte> whole(size);
+  z_stream stream{};
+  if (::inflateInit2(&stream, kRawWindow) != Z_OK) std::abort();  // no memory
+  stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<Bytef*>(whole.data());
+  stream.avail_out = static_cast<uInt>(whole.size());
+  const int status = ::inflate(&stream, Z_FINISH);
+  ::inflateEnd(&stream);
+  if (status != Z_STREAM_END || stream.avail_out != 0) {
+    return Fail(Errc::kMalformed, "an embedded PDB is cut off");
+  }
+  return Parse(std::move(whole));
 }
 
 std::span<const std::byte> PortablePdb::Blob(std::uint32_t index) const {
@@ -179,81 +200,6 @@ std::optional<MethodLines> PortablePdb::LinesOf(std::uint32_t rid) const {
   lines.file = DocumentName(file);
   if (lines.file.empty()) return std::nullopt;
   return lines;
-}
-
-Result<PdbLink> ReadPdbLink(int fd) {
-  constexpr std::uint16_t kDosMagic = 0x5a4d;
-  constexpr std::uint32_t kPeMagic = 0x4550;
-  constexpr std::uint16_t kPe32Plus = 0x20b;
-  constexpr std::uint32_t kCodeView = 2;
-  constexpr std::uint32_t kRsds = 0x53445352;
-  constexpr unsigned kDebugDirectory = 6;
-  constexpr std::size_t kDirectoryEntry = 28;
-  AGENT_TRY(const auto dos, ReadAt<std::uint16_t>(fd, 0));
-  if (dos != kDosMagic) return Fail(Errc::kMalformed, "not a PE file");
-  AGENT_TRY(const auto pe, ReadAt<std::uint32_t>(fd, 0x3c));
-  AGENT_TRY(const auto magic, ReadAt<std::uint32_t>(fd, pe));
-  if (magic != kPeMagic) return Fail(Errc::kMalformed, "not a PE file");
-  const std::uint64_t optional = std::uint64_t{pe} + 24;
-  AGENT_TRY(const auto section_count, ReadAt<std::uint16_t>(fd, std::uint64_t{pe} + 6));
-  AGENT_TRY(const auto optional_size, ReadAt<std::uint16_t>(fd, std::uint64_t{pe} + 20));
-  AGENT_TRY(const auto form, ReadAt<std::uint16_t>(fd, optional));
-  const std::uint64_t directories = optional + (form == kPe32Plus ? 112 : 96);
-  struct Directory {
-    std::uint32_t address;
-    std::uint32_t size;
-  };
-  AGENT_TRY(const auto debug,
-            ReadAt<Directory>(fd, directories + kDebugDirectory * sizeof(Directory)));
-  struct Section {
-    char name[8];
-    std::uint32_t size;
-    std::uint32_t address;
-    std::uint32_t file_size;
-    std::uint32_t file_offset;
-    std::uint32_t unused[4];
-  };
-  for (std::uint16_t i = 0; i < section_count; ++i) {
-    AGENT_TRY(const auto section,
-              ReadAt<Section>(fd, optional + optional_size + i * sizeof(Section)));
-    if (debug.address < section.address || debug.address - section.address >= section.file_size) {
-      continue;
-    }
-    const std::uint64_t place =
-        std::uint64_t{section.file_offset} + debug.address - section.address;
-    for (std::uint32_t at = 0; at + kDirectoryEntry <= std::min(debug.size, 1024u);
-         at += kDirectoryEntry) {
-      struct Entry {
-        std::uint32_t flags;
-        std::uint32_t stamp;
-        std::uint32_t version;
-        std::uint32_t type;
-        std::uint32_t size;
-        std::uint32_t address;
-        std::uint32_t file_offset;
-      };
-      AGENT_TRY(const auto entry, ReadAt<Entry>(fd, place + at));
-      if (entry.type != kCodeView) continue;
-      struct CodeView {
-        std::uint32_t magic;
-        std::array<std::byte, 16> guid;
-        std::uint32_t age;
-        std::array<char, 1024> path;
-      };
-      CodeView view{};
-      const ssize_t size = ::pread(fd, &view, std::min<std::size_t>(entry.size, sizeof(view)),
-                                   static_cast<off_t>(entry.file_offset));
-      if (size <= 24 || view.magic != kRsds) continue;
-      PdbLink link;
-      std::memcpy(link.id.data(), view.guid.data(), view.guid.size());
-      std::memcpy(link.id.data() + view.guid.size(), &entry.stamp, sizeof(entry.stamp));
-      const std::string_view path(view.path.data(), ::strnlen(view.path.data(), view.path.size()));
-      link.name = path.substr(path.find_last_of("/\\") + 1);
-      if (!link.name.empty()) return link;
-    }
-    break;
-  }
-  return Fail(Errc::kMalformed, "it names no PDB");
 }
 
 }  // namespace agent::dotnet

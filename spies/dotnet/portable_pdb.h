@@ -8,7 +8,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -37,6 +36,8 @@ class PortablePdb {
 
   /// A whole file.
   static Result<PortablePdb> Parse(std::vector<std::byte> bytes);
+  /// One that lies compressed in its module ("MPDB").
+  static Result<PortablePdb> ParseEmbedded(std::span<const std::byte> bytes);
   PortablePdb(PortablePdb&&) = default;
   PortablePdb& operator=(PortablePdb&&) = default;
   PortablePdb(const PortablePdb&) = delete;
@@ -62,13 +63,5 @@ class PortablePdb {
   std::size_t blob_width_ = 2;
   std::size_t document_width_ = 2;
 };
-
-/// What the module's own file says that its PDB is called, and its id.
-struct PdbLink {
-  std::string name;  ///< Without folders.
-  PdbId id{};
-};
-/// `fd`: a PE file, read by pread. kMalformed where it has no such thing.
-[[nodiscard]] Result<PdbLink> ReadPdbLink(int fd);
 
 }  // namespace agent::dotnet

@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import zlib
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 MOST_BYTES = 4096
@@ -170,7 +171,7 @@ def make_texts():
 
 
 def make_dotnet_lines():
-    """Bounds of a method as .NET 9 and 10 write them, and a portable PDB of one method."""
+    """Bounds of a method as .NET 9 and 10 write them, a portable PDB of one method, and what they lie in."""
     put("dotnet_lines", "nibbles", b"\x01" + bytes.fromhex("003a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"))
     put("dotnet_lines", "packed", b"\x02" + bytes.fromhex("00792c095482c03de81463a4048da7aa150009b043703b9944"))
     blobs = b"\0" + b"\3src" + b"\4A.cs" + b"\4/\0\1\5" + bytes([13, 0, 0, 0, 7, 10, 5, 4, 0, 0, 2, 0, 3, 6])
@@ -181,7 +182,27 @@ def make_dotnet_lines():
     for name, data in streams:
         head += struct.pack("<II", offset, len(data)) + name
         offset += len(data)
-    put("dotnet_lines", "pdb", b"\x03" + head + b"".join(data for _, data in streams))
+    pdb = head + b"".join(data for _, data in streams)
+    put("dotnet_lines", "pdb", b"\x03" + pdb)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    put("dotnet_lines", "embedded", b"\x04" + struct.pack("<4sI", b"MPDB", len(pdb)) + deflate.compress(pdb) + deflate.flush())
+    # A ReadyToRun header, and a tree of the functions 0, 1 (the same) and 5 of six.
+    bounds = bytes.fromhex("792c095482c03de81463a4048da7aa150009b043703b9944")
+    tree = bytes.fromhex("3001 02ee 02d6 00") + bounds + b"\x30" + b"\x28\x00" + bounds
+    sections = struct.pack("<IIIIII", 102, 0x38, 12, 105, 0x40, len(tree))
+    image = struct.pack("<4sHHII", b"RTR\0", 16, 0, 0x4A, 2) + sections
+    put("dotnet_lines", "image", b"\x05" + image.ljust(0x40, b"\0") + tree)
+    # A module's file: a section with a CLI header and a debug directory, which tells of a PDB's file and of an embedded one.
+    module = bytearray(0x500)
+    for place, form, *values in (
+        (0, "2s", b"MZ"), (0x3C, "I", 0x80), (0x80, "4s", b"PE\0\0"), (0x86, "H", 1), (0x94, "HHH", 240, 0, 0x20B),
+        (0x138, "II", 0x2100, 56), (0x178, "II", 0x2000, 72), (0x190, "IIII", 0x1000, 0x2000, 0x300, 0x200),
+        (0x200, "IIII", 72, 2, 0x2080, 0x40), (0x300, "IIIIIII", 0, 7, 0, 2, 32, 0, 0x380),
+        (0x31C, "IIIIIII", 0, 0, 0, 17, 64, 0, 0x3C0), (0x380, "4s16sI8s", b"RSDS", bytes(range(16)), 1, b"/a/b.pdb"),
+    ):
+        struct.pack_into("<" + form, module, place, *values)
+    put("dotnet_lines", "module", b"\x06" + module + struct.pack("<I", 0x280))
+    put("dotnet_lines", "precompiled", b"\x07" + bytes.fromhex("3a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"))
 
 
 def make_dotnet_frames():

@@ -27,6 +27,8 @@ RUNTIMES = {"8": "8.0.31", "9": "9.0.20"}
 ARM64_RUNTIMES = {"9": "9.0.23"}
 OF_ITS_OWN = ["-r", "linux-x64", "--self-contained", "true"]
 SINGLE_FILE = [*OF_ITS_OWN, "-p:PublishSingleFile=true"]
+# A single file would be composite by itself: minutes, for the whole library.
+OWN_READY_TO_RUN = ["-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=false"]
 FORMS = {
     "framework_dependent": [],
     "self_contained": OF_ITS_OWN,
@@ -36,11 +38,17 @@ FORMS = {
     "ready_to_run": [*OF_ITS_OWN, "-p:PublishReadyToRun=true"],
     # Trimmed, so that not the whole library is compiled: that takes two minutes.
     "composite": [*OF_ITS_OWN, "-p:PublishTrimmed=true", "-p:PublishReadyToRun=true", "-p:PublishReadyToRunComposite=true"],
+    "embedded": ["-p:DebugType=embedded"],
+    "single_file_ready_to_run": [*SINGLE_FILE, *OWN_READY_TO_RUN],
+    "compressed_embedded": [*SINGLE_FILE, *OWN_READY_TO_RUN, "-p:EnableCompressionInSingleFile=true", "-p:DebugType=embedded"],
     "native_aot": ["-r", "linux-x64", "-p:PublishAot=true"],
     "runtime_async": ["-p:RuntimeAsync=true"],
     "musl": ["-r", "linux-musl-x64", "--self-contained", "true"],
     "arm64": ["-r", "linux-arm64", "--self-contained", "true"],
 }
+LINES_ONLY = ("embedded", "single_file_ready_to_run", "compressed_embedded")  # forms that only Lines is built in
+# Forms that are built for .NET 10 only.
+NEWEST_ONLY = ("framework_dependent", "runtime_async", "native_aot", "musl", *LINES_ONLY)
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"  # package musl
 # What the runtime's build for musl takes from a C++ library that was built for it; Debian's is built for glibc, and asks for this.
 MUSL_SHIM = """
@@ -146,7 +154,7 @@ def _command(dotnet, folder, program, form):
     if form == "musl":
         musl = folder / "musl"
         return ["env", f"LD_PRELOAD={musl}/shim.so", f"LD_LIBRARY_PATH={musl}", str(folder / program.lower())]
-    if form not in ("framework_dependent", "runtime_async"):
+    if form not in ("framework_dependent", "runtime_async", "embedded"):
         return [str(folder / program.lower())]
     if not dotnet:
         raise unittest.SkipTest(f"no dotnet in PATH (nor in DOTNET_BINARY) to run {folder}")
@@ -195,10 +203,10 @@ def _add_musl(folder):
 def _build_all(folder):
     for version in ("10", *RUNTIMES):
         for form in FORMS:
-            if form in ("framework_dependent", "runtime_async", "native_aot", "musl") and version != "10":
+            if form in NEWEST_ONLY and version != "10":
                 continue
-            programs = ["Shares", "Chains", "Threads", "Loads"]
-            if form in ("framework_dependent", "self_contained"):
+            programs = [] if form in LINES_ONLY else ["Shares", "Chains", "Threads", "Loads"]
+            if form in ("framework_dependent", "self_contained", "ready_to_run", "composite", *LINES_ONLY):
                 programs.append("Lines")
             if (form, version) == ("framework_dependent", "10"):
                 programs += ["Service", "Oracle"]

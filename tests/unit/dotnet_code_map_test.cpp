@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runtime's map of its code, made by hand in memory.
 #include <array>
+#include <utility>
 
 #include "spies/dotnet/code_map.h"
 #include "tests/support/catch.h"
@@ -94,6 +95,7 @@ TEST_CASE("dotnet code map: a precompiled image") {
   f.memory.Put(kInfo + layout.ready_to_run.composite, kInfo);
   f.memory.Put(kInfo + layout.ready_to_run.functions, kFunctionTable);
   f.memory.Put(kInfo + layout.ready_to_run.functions + 8, std::uint32_t{4});
+  f.memory.Put(kInfo + layout.ready_to_run.Header(), kCode + 0x6000);
   f.memory.Put(kInfo + layout.ready_to_run.method_buckets, kBuckets);
   // A method, a funclet of it, another method, and the mark at the end.
   RuntimeFunction mark{};
@@ -121,6 +123,14 @@ TEST_CASE("dotnet code map: a precompiled image") {
   CHECK(MethodAt(map, 0x17f) == 0x51'0000);
   CHECK(MethodAt(map, 0x180) == 0x51'0000);
   CHECK(MethodAt(map, 0x1ff) == 0x52'0000);
+  // A funclet's debug info is its method's.
+  const auto shown = [&](std::uint64_t offset) {
+    const MethodCode& code = *map.Find(kCode + offset).code;
+    return std::pair{code.start - kCode, code.function};
+  };
+  CHECK(shown(0x17f) == std::pair{0x100ul, 0u});
+  CHECK(shown(0x180) == std::pair{0x100ul, 0u});
+  CHECK(shown(0x1a0) == std::pair{0x1a0ul, 2u});
   CHECK(map.Find(kCode + 0x200).kind == CodeMap::Kind::kStub);
   CHECK(map.Find(kCode + 0x80).kind == CodeMap::Kind::kStub);
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <zlib.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "spies/dotnet/il_map.h"
@@ -97,6 +101,24 @@ struct FakePdb {
   }
 };
 
+// As it lies in a module. `told`: the size that it says it has.
+std::vector<std::byte> Embedded(const std::vector<std::byte>& pdb, std::size_t told) {
+  std::vector<std::byte> bytes(8 + ::compressBound(pdb.size()));
+  const std::uint32_t head[] = {0x4244504d, static_cast<std::uint32_t>(told)};
+  std::memcpy(bytes.data(), head, sizeof(head));
+  z_stream stream{};
+  REQUIRE(::deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::vector<std::byte> input = pdb;
+  stream.next_in = reinterpret_cast<Bytef*>(input.data());
+  stream.avail_in = static_cast<uInt>(input.size());
+  stream.next_out = reinterpret_cast<Bytef*>(bytes.data() + 8);
+  stream.avail_out = static_cast<uInt>(bytes.size() - 8);
+  REQUIRE(::deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  bytes.resize(8 + stream.total_out);
+  ::deflateEnd(&stream);
+  return bytes;
+}
+
 }  // namespace
 
 // Of Part..ctor and Shares.Draw in tests/programs/dotnet/Shares.cs, first tier.
@@ -107,7 +129,13 @@ TEST_CASE("IlMap: as .NET 8 and 9 write it, and as .NET 10 does") {
   const auto ten = IlMap::Decode(FromHex("00792c095482c03de81463a4048da7aa150009b043703b9944"),
                                  LayoutOf(10)->debug_info);
   REQUIRE(ten);
-  for (const IlMap& map : {*nine, *ten}) {
+  const auto nine_precompiled = IlMap::DecodePrecompiled(
+      FromHex("3a2c0910b2339296221a1aa2c2201a7c92d225000209b043706b99"), false);
+  REQUIRE(nine_precompiled);
+  const auto ten_precompiled =
+      IlMap::DecodePrecompiled(FromHex("792c095482c03de81463a4048da7aa150009b043703b9944"), true);
+  REQUIRE(ten_precompiled);
+  for (const IlMap& map : {*nine, *ten, *nine_precompiled, *ten_precompiled}) {
     CHECK(Shown(map, {0, 26, 27, 40, 41, 57, 58, 93, 102, 103, 200}) ==
           "0 0 0 0 7 7 14 36 36 42 42 ");
   }
@@ -158,5 +186,21 @@ TEST_CASE("PortablePdb: what is cut off is refused, or has no lines") {
     const auto pdb = PortablePdb::Parse(
         {fake.bytes.begin(), fake.bytes.begin() + static_cast<std::ptrdiff_t>(size)});
     CHECK_FALSE((pdb && pdb->LinesOf(1) && pdb->LinesOf(3)));
+  }
+}
+
+TEST_CASE("PortablePdb: embedded in its module") {
+  const std::vector<std::byte> whole = FakePdb().bytes;
+  const std::vector<std::byte> embedded = Embedded(whole, whole.size());
+  const auto pdb = PortablePdb::ParseEmbedded(embedded);
+  REQUIRE(pdb);
+  CHECK(pdb->size() == whole.size());
+  CHECK(pdb->LinesOf(1)->At(6) == 13);
+  for (std::size_t size = 0; size < embedded.size(); ++size) {
+    CHECK_FALSE(PortablePdb::ParseEmbedded(std::span(embedded).first(size)));
+  }
+  const std::size_t limit = PortablePdb::kMaxBytes;
+  for (const std::size_t told : {whole.size() - 1, whole.size() + 1, limit, limit + 1}) {
+    CHECK_FALSE(PortablePdb::ParseEmbedded(Embedded(whole, told)));
   }
 }

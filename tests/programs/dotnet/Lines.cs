@@ -2,15 +2,17 @@
 
 // Calls itself along known lines, and computes on two lines whose shares it knows.
 //
-// usage: lines SECONDS
+// usage: lines SECONDS [bytes]
+//
+// With `bytes` it loads itself once more, from its file's bytes, and runs that.
 //
 // Prints "ready" when it begins, and at the end one line of JSON: what the runtime itself said, now and then, of the lines
 // that the methods of its stack were at ("stacks": method, file, line; innermost first), and the CPU nanoseconds of each
 // of the two lines ("lines") by the kernel's clock of the thread.
 using System.Diagnostics;
 using System.Globalization;
+using System.Reflection;
 using System.Runtime.CompilerServices;
-using System.Text.Json;
 
 namespace Truth;
 
@@ -23,13 +25,16 @@ internal static class Lines
 
     private static int Here([CallerLineNumber] int line = 0) => line;
 
+    // By hand: a trimmed program has no serializer.
+    private static string Shown(StackFrame frame) =>
+        $"[\"{frame.GetMethod()?.Name}\", \"{Path.GetFileName(frame.GetFileName())}\", {frame.GetFileLineNumber()}]";
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static long Spin(int turns)
     {
         if (calls++ % 10 == 0)
         {
-            Stacks.Add(JsonSerializer.Serialize(new StackTrace(true).GetFrames().Select(frame => new object[]
-                { frame.GetMethod()!.Name, Path.GetFileName(frame.GetFileName() ?? ""), frame.GetFileLineNumber() })));
+            Stacks.Add($"[{string.Join(", ", new StackTrace(true).GetFrames().Select(Shown))}]");
         }
         long sum = turns;
         long begin = Clock.Thread();
@@ -73,10 +78,11 @@ internal static class Lines
         return sum + 1;
     }
 
-    private static void Main(string[] arguments)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal static void Run(string time)
     {
         Console.WriteLine("ready");
-        double seconds = double.Parse(arguments[0], CultureInfo.InvariantCulture);
+        double seconds = double.Parse(time, CultureInfo.InvariantCulture);
         long begin = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(begin).TotalSeconds < seconds)
         {
@@ -86,5 +92,20 @@ internal static class Lines
         string lines = string.Join(", ", Spent.Select(one => $"\"{one.Key}\": {one.Value}"));
         Console.WriteLine($"{{\"stacks\": [{stacks}], \"lines\": {{{lines}}}, " +
             $"\"process\": {Clock.Process()}}}");
+    }
+}
+
+internal static class Start
+{
+    private static void Main(string[] arguments)
+    {
+        if (arguments.Length < 2)
+        {
+            Lines.Run(arguments[0]);
+            return;
+        }
+        Assembly again = Assembly.Load(File.ReadAllBytes(Environment.GetCommandLineArgs()[0]));
+        MethodInfo run = again.GetType(typeof(Lines).FullName!)!.GetMethod(nameof(Lines.Run), BindingFlags.Static | BindingFlags.NonPublic)!;
+        run.Invoke(null, [arguments[0]]);
     }
 }
