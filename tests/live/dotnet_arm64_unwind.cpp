@@ -77,11 +77,11 @@ struct Table {
 };
 Table FunctionsOf(const Bytes& image) {
   const std::size_t optional = At<std::uint32_t>(image, 0x3c) + 24;
-  const std::size_t cli = At<std::uint32_t>(image, optional + 112 + 14 * 8);
+  const std::size_t cli = At<std::uint32_t>(image, optional + 224);
   const std::size_t header = At<std::uint32_t>(image, cli + 64);
   if (cli == 0 || header == 0 || At<std::uint32_t>(image, header) != 0x00525452) return {};
   for (std::uint32_t i = 0; i < At<std::uint32_t>(image, header + 12); ++i) {
-    const std::size_t section = header + 16 + i * 12;
+    const std::size_t section = header + 16 + std::size_t{i} * 12;
     if (At<std::uint32_t>(image, section) != 102) continue;
     return {.begin = At<std::uint32_t>(image, section + 4),
             .size = At<std::uint32_t>(image, section + 8)};

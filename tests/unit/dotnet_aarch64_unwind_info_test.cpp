@@ -92,8 +92,8 @@ struct Fixture {
   }
   static std::uint64_t Word(std::size_t index) { return 0x100 + index; }
   static std::uint64_t Old(std::size_t number) { return std::uint64_t{number} << 32; }
-  [[nodiscard]] bool IsMoved(std::size_t words) const {
-    return registers[kSp] == kStack + words * 8;
+  [[nodiscard]] bool IsMoved(std::uint32_t words) const {
+    return registers[kSp] == kStack + std::uint64_t{words} * 8;
   }
   [[nodiscard]] bool IsKept(std::size_t number) const { return registers[number] == Old(number); }
 };

@@ -87,8 +87,8 @@ constexpr std::pair<std::string_view, std::string_view> kOnArm64[] = {
 
 ContractDescriptor Parsed(std::string text) {
   for (const auto& [x64, arm64] : kOnArm64) {
-    const std::size_t at = text.find(x64);
-    if (!kCallPushes && at != std::string::npos) text.replace(at, x64.size(), arm64);
+    if (kCallPushes || text.find(x64) == std::string::npos) continue;
+    text.replace(text.find(x64), x64.size(), arm64);
   }
   const std::array<std::uint64_t, 21> pointers = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,     10,
                                                   11, 12, 13, 14, 15, 16, 17, 18, 19, 0x7000};
