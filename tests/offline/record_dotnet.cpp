@@ -199,7 +199,8 @@ std::size_t ReadableMethods(TargetProcess& process) {
   FunctionTable functions;
   dotnet::ManagedFrames frames(process, *layout, RemoteAddress(*ranges), functions,
                                /*raw_names=*/false);
-  return frames.CheckLayout().readable;
+  const auto check = frames.CheckLayout();
+  return check ? check->readable : 0;
 }
 
 // Whether the recording says what it is to say; `differs` is told of each thread of which not.
