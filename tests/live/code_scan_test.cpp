@@ -98,7 +98,9 @@ TEST_CASE("code scan: as the tables of real files have it") {
                counts.wrong, counts.wrong_fp, spent.count(), counts.example, counts.fp_examples);
     sum.known += counts.known;
     sum.wrong += counts.wrong;
-    sum.wrong_fp += counts.wrong_fp;
+    // Of OpenSSL 3.5's AES for AVX-512 the tables leave out that rbp is saved (pc 0x1123e0 of
+    // Debian 13's): there the scan is right.
+    if (!path.ends_with("/libcrypto.so.3")) sum.wrong_fp += counts.wrong_fp;
   }
   fmt::print("{} bytes known, {} with another CFA, {} with another frame pointer\n", sum.known,
              sum.wrong, sum.wrong_fp);

@@ -125,20 +125,13 @@ class OpenedFiles {
     place->second.path = mapping.path;
     if (Result<ElfFile> elf = ElfFile::Open(std::move(fd))) place->second.elf = *std::move(elf);
   }
-  // Those of use: ELF files, and modules with a PDB beside them, with that.
+  // Those of use.
   void AddTo(Recording& recording, const AddressesByPath& addresses) const {
     for (const auto& [key, file] : files_) {
-      if (file.elf) {
-        const auto on_stacks = addresses.find(file.path);
-        recording.files[key] =
-            FactsOf(*file.elf,
-                    on_stacks == addresses.end() ? std::set<std::uint64_t>() : on_stacks->second);
-        continue;
-      }
-      const std::string pdb = std::filesystem::path(file.path).replace_extension(".pdb").string();
-      if (!std::filesystem::exists(pdb)) continue;
-      recording.files[key].bytes = BytesOfFile(file.path);
-      recording.root[pdb] = BytesOfFile(pdb);
+      if (!file.elf) continue;
+      const auto on_stacks = addresses.find(file.path);
+      recording.files[key] = FactsOf(
+          *file.elf, on_stacks == addresses.end() ? std::set<std::uint64_t>() : on_stacks->second);
     }
   }
 
@@ -149,6 +142,15 @@ class OpenedFiles {
   };
   std::map<std::pair<std::uint64_t, std::uint64_t>, Opened> files_;
 };
+
+// Those beside modules; the spy opens them by their paths.
+void AddPdbs(Recording& recording) {
+  for (const Mapping& mapping : ParseMappings(recording.maps)) {
+    const std::string pdb = std::filesystem::path(mapping.path).replace_extension(".pdb").string();
+    if (!mapping.path.ends_with(".dll") || !std::filesystem::exists(pdb)) continue;
+    recording.root[pdb] = BytesOfFile(pdb);
+  }
+}
 
 bool TakeSnapshot(Pid pid, Recording::Thread& thread) {
   const auto tid = static_cast<pid_t>(thread.tid);
@@ -284,6 +286,7 @@ std::optional<Recording> ReadLive(Recording recording, NotingProcess& process,
   std::ifstream maps(fmt::format("/proc/{}/maps", static_cast<pid_t>(process.pid())));
   recording.maps = ReadAll(maps);
   files.AddTo(recording, addresses);
+  AddPdbs(recording);
   recording.pages = process.memory().ReadPages();
   return recording;
 }

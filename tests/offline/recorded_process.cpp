@@ -151,8 +151,7 @@ Result<std::vector<Mapping>> RecordedProcess::ReadMappings() {
 Result<UniqueFd> RecordedProcess::OpenMappedFile(const Mapping& mapping) {
   const auto found = recording_.files.find({mapping.device, mapping.inode});
   if (found == recording_.files.end()) return Fail(Errc::kUnreadable, "not recorded");
-  const FileFacts& facts = found->second;
-  const std::vector<std::byte> bytes = facts.bytes.empty() ? MakeElfFile(facts) : facts.bytes;
+  const std::vector<std::byte> bytes = MakeElfFile(found->second);
   UniqueFd file(::memfd_create("recorded", MFD_CLOEXEC));
   if (!file.valid() ||
       ::pwrite(file.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {

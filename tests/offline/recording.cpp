@@ -109,8 +109,6 @@ bool ReadFileLine(std::string_view word, std::string_view line, FileFacts& file)
     FileFacts::Content& content = file.contents[std::string(TakeWord(line))];
     content.address = ElfAddress{TakeNumber(line, ok)};
     ok = ok && ReadHex(line, content.bytes);
-  } else if (word == "bytes") {
-    ok = ReadHex(line, file.bytes);
   } else {
     return false;
   }
@@ -176,7 +174,6 @@ void WriteFile(const FileFacts& file, std::string& text) {
     text += fmt::format("content {} {:x} {}\n", name, static_cast<std::uint64_t>(content.address),
                         ToHex(content.bytes));
   }
-  if (!file.bytes.empty()) text += fmt::format("bytes {}\n", ToHex(file.bytes));
 }
 
 }  // namespace

@@ -32,7 +32,6 @@ struct FileFacts {
   std::map<std::string, ElfRange, std::less<>> symbols;
   std::map<std::string, ElfRange, std::less<>> sections;  ///< Those without content.
   std::map<std::string, Content, std::less<>> contents;   ///< Of the other sections.
-  std::vector<std::byte> bytes;  ///< Not empty: the whole of a file that is no ELF file.
 };
 
 struct Recording {

@@ -78,7 +78,11 @@ def _why_not():
         return "no podman (./dev test-containers installs it)"
     if os.geteuid() != 0:
         return "containers are run as root only"
-    tried = podman("run", "--rm", "--network", "none", agent(), "--version", check=False)
+    try:
+        image = agent()
+    except AssertionError as refused:
+        return f"podman makes no image here: {str(refused).strip()[-300:]}"
+    tried = podman("run", "--rm", "--network", "none", image, "--version", check=False)
     return None if tried.returncode == 0 else f"podman runs no container here: {tried.stderr.strip()[-300:]}"
 
 
