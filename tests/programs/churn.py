@@ -8,4 +8,4 @@ until = time.monotonic() + float(sys.argv[1])
 number = 0
 while time.monotonic() < until:
     number += 1
-    exec(compile(f"def f{number}():\n  for i in range(300): pass\nf{number}()", f"made{number}.py", "exec"), {})
+    exec(compile(f"def f{number}():\n  for i in range(3000): pass\nf{number}()", f"made{number}.py", "exec"), {})
