@@ -83,7 +83,9 @@ constexpr const char* k11 =
 constexpr std::pair<std::string_view, std::string_view> kOnArm64[] = {
     {R"("Path":272)", R"("Path":280)"},
     {R"({"!":12,"BeginAddress":0,"EndAddress":4,"UnwindData":8})",
-     R"({"!":8,"BeginAddress":0,"UnwindData":4})"}};
+     R"({"!":8,"BeginAddress":0,"UnwindData":4})"},
+    {R"({"!":12,"BeginAddress":[0,"uint32"],"EndAddress":[4,"uint32"],"UnwindData":[8,"uint32"]})",
+     R"({"!":8,"BeginAddress":[0,"uint32"],"UnwindData":[4,"uint32"]})"}};
 
 ContractDescriptor Parsed(std::string text) {
   for (const auto& [x64, arm64] : kOnArm64) {
