@@ -21,7 +21,6 @@ constexpr std::uint64_t kMaxBuckets = 1u << 24;
 constexpr int kMaxProbes = 16;
 constexpr std::size_t kMaxCodes = 1u << 18;
 constexpr std::size_t kModuleBytes = 2048;
-constexpr std::uint32_t kImageSignature = 0x00525452;  // "RTR"
 // A nibble for each 32 bytes of code.
 constexpr std::uint64_t kBytesPerNibble = 32;
 constexpr std::uint64_t kNibblesPerWord = 8;

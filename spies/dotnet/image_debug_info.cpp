@@ -12,7 +12,6 @@
 namespace agent::dotnet {
 namespace {
 
-constexpr std::uint32_t kSignature = 0x00525452;  // "RTR"
 constexpr std::uint16_t kFirstMajor = 6;
 constexpr std::uint16_t kFirstPackedMajor = 16;
 constexpr std::uint16_t kLastMajor = 16;
@@ -103,7 +102,7 @@ Result<std::uint64_t> PlaceOf(ProcessMemory& memory, const ImageDebugInfo& info,
 
 Result<ImageDebugInfo> FindDebugInfo(ProcessMemory& memory, const LoadedImage& image) {
   AGENT_TRY(const auto header, memory.ReadValue<Header>(image.header));
-  if (header.signature != kSignature) return Fail(Errc::kMalformed, "no ReadyToRun header");
+  if (header.signature != kImageSignature) return Fail(Errc::kMalformed, "no ReadyToRun header");
   if (header.major < kFirstMajor || header.major > kLastMajor) {
     return Fail(Errc::kUnsupported, "version of an image");
   }

@@ -12,6 +12,9 @@
 
 namespace agent::dotnet {
 
+/// What a READYTORUN_HEADER begins with, "RTR".
+inline constexpr std::uint32_t kImageSignature = 0x00525452;
+
 /// Where that lies, and in which form.
 struct ImageDebugInfo {
   RemoteAddress begin;

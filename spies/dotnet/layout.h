@@ -36,13 +36,13 @@ struct Layout {
     std::uint32_t composite;
     std::uint32_t functions;  ///< Behind them how many there are.
     std::uint32_t method_buckets;
+    /// READYTORUN_HEADER*: three pointers before.
     [[nodiscard]] std::uint32_t Header() const { return composite - 24; }
     friend bool operator==(const ReadyToRun&, const ReadyToRun&) = default;
   } ready_to_run;
   struct Collector {                      // 0: not told.
     std::uint64_t suspending_thread = 0;  ///< The address of a Thread*: who has stopped the others.
-    std::uint32_t slot =
-        0;  ///< Of the DAC table, with that address where it is not told otherwise.
+    std::uint32_t slot = 0;   ///< Of the DAC table, with that address; 0: it is told otherwise.
     std::uint32_t os_id = 0;  ///< In Thread: its tid.
     friend bool operator==(const Collector&, const Collector&) = default;
   } collector;
