@@ -201,7 +201,10 @@ void Delivery::Unreadable(const Error& error) {
 
 std::optional<Notice> Delivery::Answer(const Reply& reply, MonotonicTime now) {
   const Verdict verdict = Judge(reply, in_flight_->format);
-  if (verdict != Verdict::kSent) counters_.last_error = Describe(reply, in_flight_->format);
+  // What broke off at our own end says less than what kept the windows until then.
+  if (verdict != Verdict::kSent && !(reply.cut_short && is_down_)) {
+    counters_.last_error = Describe(reply, in_flight_->format);
+  }
   switch (verdict) {
     case Verdict::kSent:
       return Sent();

@@ -15,7 +15,8 @@ struct Reply {
   int status = 0;        ///< HTTP status; 0: there was no answer.
   std::string trouble;   ///< Why there was no answer, for the user.
   bool reached = false;  ///< Without an answer: there was a connection, the server may have it all.
-  std::string body;      ///< The first part of it.
+  bool cut_short = false;  ///< Without an answer: the agent's own end left it no time.
+  std::string body;        ///< The first part of it.
   std::string content_type;
   std::string location;                    ///< Where a redirect leads.
   std::optional<Nanoseconds> retry_after;  ///< What the server asks for.

@@ -67,8 +67,9 @@ void Sender::Shared::SendNext(std::unique_lock<std::mutex>& lock) {
       std::clamp<Nanoseconds>(end_deadline - now, std::chrono::milliseconds(1), request_limit);
   request_deadline = now + limit;
   lock.unlock();
-  const Reply reply = transport->Post(*attempt->request, limit);
+  Reply reply = transport->Post(*attempt->request, limit);
   lock.lock();
+  reply.cut_short = reply.status == 0 && (limit < request_limit || clock.Now() >= end_deadline);
   request_deadline = MonotonicTime::max();
   if (closed) return;
   const std::optional<Notice> notice = delivery.Answer(reply, clock.Now());

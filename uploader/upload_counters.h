@@ -45,7 +45,7 @@ struct UploadCounters {
   std::uint64_t retried = 0;  ///< Tries after the first one.
   std::uint64_t merged = 0;   ///< Windows that became part of another one.
   std::uint64_t queued_bytes = 0;
-  std::string last_error;  ///< Of the last failed try; "" if none failed.
+  std::string last_error;  ///< Of the last failed try that had its time; "" if none failed.
 
   [[nodiscard]] Tally& Lost(LossCause cause) { return lost.at(static_cast<std::size_t>(cause)); }
   [[nodiscard]] Tally AllLost() const {

@@ -361,11 +361,11 @@ void RunSteps(const std::string& name) {
 }  // namespace
 
 TEST_CASE("steps: gcc without frame pointers") { RunSteps("omit_fp"); }
-TEST_CASE("steps: gcc with frame pointers") { RunSteps("keep_fp"); }
-TEST_CASE("steps: gcc without optimization") { RunSteps("no_opt"); }
-TEST_CASE("steps: gcc with realigned stacks") { RunSteps("realign"); }
-TEST_CASE("steps: gcc for size") { RunSteps("small"); }
-TEST_CASE("steps: gcc without PLT") { RunSteps("fast"); }
+TEST_CASE("steps: gcc with frame pointers", "[full]") { RunSteps("keep_fp"); }
+TEST_CASE("steps: gcc without optimization", "[full]") { RunSteps("no_opt"); }
+TEST_CASE("steps: gcc with realigned stacks", "[full]") { RunSteps("realign"); }
+TEST_CASE("steps: gcc for size", "[full]") { RunSteps("small"); }
+TEST_CASE("steps: gcc without PLT", "[full]") { RunSteps("fast"); }
 TEST_CASE("steps: gcc static") { RunSteps("static"); }
 TEST_CASE("steps: clang") { RunSteps("clang"); }
 TEST_CASE("steps: musl") { RunSteps("musl"); }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -104,6 +105,26 @@ TEST_CASE("Uploader: Finish does not wait for a try that would come after its de
   CHECK(SystemClock().Now() - before < std::chrono::minutes(1));
   CHECK(counters.AllLost().windows == 1);
   CHECK(counters.last_error.starts_with("status 429"));
+}
+
+TEST_CASE("Uploader: what the end cut short does not hide what kept the profiles until then") {
+  Fixture fixture;
+  Reply distrust;
+  distrust.trouble = "the server's certificate is not trusted";
+  fixture.wire->replies = {distrust};
+  const auto uploader = fixture.Start();
+  uploader->Write(fixture.Window());
+  while (uploader->Counters()[0].counters.last_error.empty()) std::this_thread::yield();
+  {
+    const std::lock_guard lock(fixture.wire->mutex);
+    fixture.wire->hang = true;
+  }
+  uploader->Write(fixture.Window());
+  // The end tries once more, and cancels that.
+  const MonotonicTime end = SystemClock().Now() + std::chrono::milliseconds(100);
+  const UploadCounters counters = uploader->Finish(end)[0].counters;
+  CHECK(fixture.wire->cancelled);
+  CHECK(counters.last_error == distrust.trouble);
 }
 
 TEST_CASE("Uploader: a request that hangs is cancelled at the deadline") {
