@@ -24,7 +24,7 @@ enum class StackOutcome {
   kIncomplete,  ///< True as far as it goes, but its callers are not known; it ends with a marker.
   kNoFrames,    ///< The thread runs no code of this runtime at the moment (or never did).
   kWithoutGil,  ///< Only threads that hold the interpreter's lock were asked for.
-  kTorn,  ///< The stack changed while it was read, in every try. Stop the thread and call again.
+  kTorn,  ///< The stack changed while it was read, in every try, or was met in the midst of a call.
   kUnreadable,  ///< Memory did not have the form that it should have.
   kNotReady,    ///< What is needed to read the snapshot is being prepared: keep it, ask again.
   kGone,        ///< The process has ended or has replaced its image.
@@ -54,6 +54,9 @@ class QuickLooks {
   [[nodiscard]] virtual std::uint64_t generation() const = 0;
 };
 
+/// How often a stack that changes while it is read is read again.
+enum class Tries { kOne, kMany };
+
 /// One runtime in one process. Sampling thread only. Only looks: the sampling loop owns every stop.
 class Spy {
  public:
@@ -66,7 +69,7 @@ class Spy {
   /// threads. May be called with the thread stopped: then it makes a bounded number of memory reads
   /// and nothing else, but for the naming of code seen for the first time, which it does in
   /// NameFrames.
-  virtual StackOutcome ReadStack(InnerTid tid) = 0;
+  virtual StackOutcome ReadStack(InnerTid tid, Tries tries) = 0;
   /// Whether ReadStack is for stopped threads, or such as do not run, only.
   [[nodiscard]] virtual bool NeedsStop() const { return false; }
   /// Before a stop for ReadStack: does what can be done while the thread runs. False when no stop

@@ -115,8 +115,7 @@ void ProcessSampler::Note(const Refusal& refusal) {
 
 void ProcessSampler::SayNotPermitted() {
   if (not_permitted_.empty()) return;
-  // Only its torn stacks are lost.
-  if (spy_ && !spy_->NeedsStop() && !spy_->WantsSnapshots() && !context_.always_stop) return;
+  if (ReadsRunning()) return;
   if (std::exchange(context_.said_not_permitted, true)) return;
   LogWarn("process {} ({}) is not profiled: {}", static_cast<pid_t>(pid_), comm_, not_permitted_);
 }

@@ -247,12 +247,11 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   const bool may_stop = MayStop(thread, now);
   if (spy_->NeedsStop()) {
     if (!spy_->PrepareStop(thread.inner_tid)) {
-      if (Count(spy_->ReadStack(thread.inner_tid))) AddSample(thread, now, wall);
+      if (Count(spy_->ReadStack(thread.inner_tid, Tries::kOne))) AddSample(thread, now, wall);
       return;
     }
-  } else if (!spy_->WantsSnapshots() && !(context_.always_stop && may_stop)) {
-    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
-    // Losing torn stacks would favour code that seldom calls: stop the thread for an exact one.
+  } else if (!spy_->WantsSnapshots() && !(ReadsByStop(thread) && may_stop)) {
+    const StackOutcome outcome = NameAfter(ReadRunning(thread));
     // Where a code object was freed before it was named, name it while the thread stands still.
     thread.name_stopped = outcome == StackOutcome::kUnreadable;
     // At such a rate the next look comes at once, and will do; a thread that waits for a CPU in the
@@ -276,6 +275,14 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
     stack_.push_back({.function = context_.not_read});
     AddSample(thread, now, wall);
   }
+}
+
+// Of a spy that can read running threads.
+StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
+  const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, Tries::kOne);
+  thread.stillness.See(outcome == StackOutcome::kTorn);
+  if (outcome != StackOutcome::kTorn) return outcome;
+  return spy_->ReadStack(thread.inner_tid, Tries::kMany);
 }
 
 void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wall) {

@@ -28,6 +28,7 @@
 #include "agent/sampling/burst.h"
 #include "agent/sampling/cpu_weights.h"
 #include "agent/sampling/stack_copy.h"
+#include "agent/sampling/stillness.h"
 #include "agent/sampling/thread_name.h"
 #include "spies/spy.h"
 
@@ -62,6 +63,7 @@ struct SamplingContext {
   std::function<std::shared_ptr<const Labels>(Pid)> labels_of;
 
   bool said_not_permitted = false;
+  bool said_not_stopped = false;
 
   /// Processes with stops to be dealt with (ProcessSampler::TakeStopped).
   std::vector<ProcessSampler*> stopped;
@@ -142,6 +144,7 @@ class ProcessSampler final : private StopClient {
     std::optional<StackId> wall_stack;  // since wall_since, as far as was seen
     MonotonicTime wall_since;
     int torn_looks = 0;  // of bursts: one behind another
+    Stillness stillness;
     MonotonicTime stat_read;
     std::uint64_t flags = 0;  // TaskStat::flags
     bool looked_at = false;
@@ -193,6 +196,13 @@ class ProcessSampler final : private StopClient {
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);
+  StackOutcome ReadRunning(Thread& thread);
+  [[nodiscard]] bool ReadsByStop(const Thread& thread) const;
+  /// The spy can do without stops.
+  [[nodiscard]] bool ReadsRunning() const {
+    return spy_ && !spy_->NeedsStop() && !spy_->WantsSnapshots();
+  }
+  void TakeUnstopped(Thread& thread, WallTime wall);
   void AskForStop(Thread& thread, WallTime wall);
   void OnStopped(Tid tid, const Registers& registers) override;
   void OnReleased(Tid tid) override;
@@ -238,6 +248,7 @@ class ProcessSampler final : private StopClient {
   MonotonicTime born_;
   MonotonicTime next_attach_;
   Nanoseconds attach_pause_{0};
+  MonotonicTime stops_refused_until_;
   std::string not_permitted_;  // why it could not be looked into when that was tried; or empty
   bool has_executed_ = true;   // a program of its own, since it was forked
   bool refused_for_good_ = false;

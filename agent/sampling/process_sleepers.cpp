@@ -34,7 +34,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
     if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
-      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
       if (outcome == StackOutcome::kWithoutGil) {
         LeaveOutWallTime(thread, now);
         thread.was_running = false;

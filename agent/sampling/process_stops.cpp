@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/base/log.h"
+#include "agent/process/rights.h"
 #include "agent/sampling/process_sampler.h"
 
 namespace agent {
 namespace {
 
 constexpr std::chrono::seconds kForkToExec{1};
+constexpr std::chrono::seconds kPauseAfterRefusal{1};
 constexpr int kMostLooks = 3;
 constexpr int kMostMisses = 20;
 // A table of a large library takes a tenth of a second to compile.
@@ -18,8 +21,14 @@ constexpr std::size_t kMaxWaitingBytes = 32u << 20;
 }  // namespace
 
 bool ProcessSampler::MayStop(const Thread& thread, MonotonicTime now) const {
+  if (now < stops_refused_until_) return false;
   return context_.has_ptrace_capability || (thread.flags & kForkNoExec) == 0 ||
          now - born_ > kForkToExec;
+}
+
+// Where the spy can do without. Rates that need bursts leave no time for it.
+bool ProcessSampler::ReadsByStop(const Thread& thread) const {
+  return context_.always_stop || (!context_.bursts && thread.stillness.NeedsStop());
 }
 
 void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
@@ -27,8 +36,8 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   if (!asked) {
     if (asked.error().code == Errc::kNotPermitted) {
       Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
-      stack_ = {{.function = context_.not_read}};
-      AddSample(thread, SystemClock().Now(), wall);
+      stops_refused_until_ = SystemClock().Now() + kPauseAfterRefusal;
+      TakeUnstopped(thread, wall);
     } else if (asked.error().code != Errc::kGone) {
       ++context_.window->losses().stop_timeout;
     }
@@ -38,6 +47,21 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   thread.asked_at = wall;
   thread.asked = SystemClock().Now();
   ++thread.unfinished;
+}
+
+void ProcessSampler::TakeUnstopped(Thread& thread, WallTime wall) {
+  stack_ = {{.function = context_.not_read}};
+  if (ReadsRunning()) {
+    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
+    if (outcome == StackOutcome::kStack && !std::exchange(context_.said_not_stopped, true)) {
+      LogWarn(
+          "process {} ({}) is read without stopping it, and code that calls often shows too "
+          "little: {}",
+          static_cast<pid_t>(pid_), comm_, WhyNotPermitted(pid_));
+    }
+    if (!Count(outcome)) return;
+  }
+  AddSample(thread, SystemClock().Now(), wall);
 }
 
 // Whether it went to sleep between our look and the stop, or stood in the run queue at our look, in
@@ -62,7 +86,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   if (thread.is_missed) return;
   thread.misses = 0;
   if (!spy_->WantsSnapshots()) {
-    stopped_outcome_ = spy_->ReadStack(thread.inner_tid);
+    stopped_outcome_ = spy_->ReadStack(thread.inner_tid, Tries::kOne);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
     return;
   }
@@ -93,7 +117,7 @@ void ProcessSampler::OnReleased(Tid tid) {
     StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
     // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
     for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn && !spy_->NeedsStop(); ++i) {
-      outcome = NameAfter(spy_->ReadStack(thread.inner_tid));
+      outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
     }
     if (outcome == StackOutcome::kUnreadable && !was_named) {
       thread.name_stopped = true;  // freed at once: again, and named in time
@@ -102,6 +126,9 @@ void ProcessSampler::OnReleased(Tid tid) {
       AddSample(thread, thread.asked, thread.asked_at);
     }
     Finished(thread);
+    if (!spy_ || spy_->NeedsStop() || !thread.stillness.WantsReading()) return;
+    const StackOutcome reading = spy_->ReadStack(thread.inner_tid, Tries::kOne);
+    thread.stillness.See(reading == StackOutcome::kTorn);
   } else {
     context_.copier.Keep(snapshots_.back().content);
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();

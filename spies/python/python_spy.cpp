@@ -121,12 +121,12 @@ class PythonSpy final : public Spy {
     return true;
   }
 
-  StackOutcome ReadStack(InnerTid tid) override {
-    StackOutcome outcome = TryReadStack(tid);
+  StackOutcome ReadStack(InnerTid tid, Tries tries) override {
+    StackOutcome outcome = TryReadStack(tid, tries);
     if (moved_) {
       // The thread state went to another thread: look for the one that this thread has now, once.
       static_cast<void>(threads_.Refresh());
-      outcome = TryReadStack(tid);
+      outcome = TryReadStack(tid, tries);
     }
     return outcome;
   }
@@ -181,7 +181,7 @@ class PythonSpy final : public Spy {
   [[nodiscard]] bool WantsSnapshots() const override { return native_ != nullptr; }
   void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override {
     auto part = std::make_shared<PythonPart>();
-    part->outcome = TryReadStack(tid);
+    part->outcome = TryReadStack(tid, Tries::kOne);
     if (moved_) part->outcome = StackOutcome::kTorn;  // PrepareStop finds what it has now
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     part->reading = std::move(reading_);
@@ -285,8 +285,10 @@ class PythonSpy final : public Spy {
       reading_.gc_at = state.gc_at;
   }
 
-  ReadOutcome Read(ThreadState& state, InnerTid tid) {
-    if (!layout_.frame.is_linked) return reader_.Read(state, state.native_id, reading_.frames);
+  ReadOutcome Read(ThreadState& state, InnerTid tid, Tries tries) {
+    if (!layout_.frame.is_linked) {
+      return reader_.Read(state, state.native_id, tries, reading_.frames);
+    }
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
     learn_from_ = &state;
     return linked_reader_.Read(state, tid, reading_.frames);
@@ -300,7 +302,7 @@ class PythonSpy final : public Spy {
     }
   }
 
-  StackOutcome TryReadStack(InnerTid tid) {
+  StackOutcome TryReadStack(InnerTid tid, Tries tries) {
     reading_.frames.clear();
     reading_.gc_at.reset();
     reading_.holds_gil = false;
@@ -314,7 +316,7 @@ class PythonSpy final : public Spy {
     if (states == nullptr) return nothing;
     bool truncated = false;
     for (ThreadState& state : *states) {
-      switch (Read(state, tid)) {
+      switch (Read(state, tid, tries)) {
         case ReadOutcome::kStack:
           break;
         case ReadOutcome::kTruncated:

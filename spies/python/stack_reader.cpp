@@ -29,18 +29,22 @@ StackReader::StackReader(ProcessMemory& memory, const Layout& layout)
   thread_bytes_.resize(thread_read_size_);
 }
 
-ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames) {
+ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, Tries tries,
+                              std::vector<RawFrame>& frames) {
+  const int most_refusals = tries == Tries::kOne ? 1 : kMaxRefusals;
   const std::size_t before = frames.size();
   int refusals = 0;
-  for (int attempt = 0; attempt < kMaxAttempts && refusals < kMaxRefusals; ++attempt) {
+  for (int attempt = 0; attempt < kMaxAttempts && refusals < most_refusals; ++attempt) {
     frames.resize(before);
     state.gc_at.reset();
     if (refusals > 0) jitter_.Wait();
     switch (TakeSnapshot(state, tid)) {
       case Snapshot::kTaken:
         break;
-      case Snapshot::kRetry:
+      case Snapshot::kTorn:
         ++refusals;
+        continue;
+      case Snapshot::kElsewhere:
         continue;
       case Snapshot::kMoved:
         return ReadOutcome::kMoved;
@@ -108,7 +112,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     // Memory that held frames has been given back.
     state.regions.clear();
     state.cframe = RemoteAddress();
-    return Snapshot::kRetry;
+    return Snapshot::kElsewhere;
   }
   state.activity.Take(state.places);
   const auto native_id = static_cast<std::int64_t>(
@@ -119,11 +123,11 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
   if (through_cframe && holder_before != state.cframe.value()) {
     if (holder_before == 0) return Snapshot::kMoved;
     state.cframe = RemoteAddress(holder_before);
-    return Snapshot::kRetry;
+    return Snapshot::kElsewhere;
   }
   for (std::size_t copy = 0; copy < 2; ++copy) {
-    if (holder_before != holder_after[copy]) return Snapshot::kRetry;
-    if (inner_before != inner_after[copy]) return Snapshot::kRetry;
+    if (holder_before != holder_after[copy]) return Snapshot::kTorn;
+    if (inner_before != inner_after[copy]) return Snapshot::kTorn;
   }
   current_ = RemoteAddress(through_cframe ? inner_before : holder_before);
   return Snapshot::kTaken;

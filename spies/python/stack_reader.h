@@ -25,6 +25,7 @@
 #include "spies/python/layout.h"
 #include "spies/python/raw_frame.h"
 #include "spies/python/thread_states.h"
+#include "spies/spy.h"
 
 namespace agent::python {
 
@@ -46,7 +47,7 @@ class StackReader {
 
   /// Appends the frames of `state`, leaf first. On anything but kStack and kTruncated `frames` is
   /// as before.
-  ReadOutcome Read(ThreadState& state, InnerTid tid, std::vector<RawFrame>& frames);
+  ReadOutcome Read(ThreadState& state, InnerTid tid, Tries tries, std::vector<RawFrame>& frames);
   /// Where the last stack that Read gave (kStack, not empty) began: the frame without a caller.
   [[nodiscard]] RemoteAddress root() const { return root_; }
 
@@ -58,7 +59,14 @@ class StackReader {
     std::optional<std::size_t> gc_at = std::nullopt;  ///< ThreadState::gc_at
     std::size_t entries = 0;                          ///< ThreadState::entries
   };
-  enum class Snapshot { kTaken, kRetry, kMoved, kUnreadable, kGone };
+  enum class Snapshot {
+    kTaken,
+    kTorn,
+    kElsewhere,  ///< Where to look was learned anew.
+    kMoved,
+    kUnreadable,
+    kGone
+  };
 
   Snapshot TakeSnapshot(ThreadState& state, InnerTid tid);
   Attempt WalkBoth(const ThreadState& state, std::vector<RawFrame>& frames);

@@ -62,6 +62,36 @@ class Shares(unittest.TestCase):
         self.check_at_100_hz("3.13")
 
 
+class Calls(unittest.TestCase):
+    """Code that calls all the time has its share beside code that does not, though its stack changes while it is read."""
+
+    def check(self, version, rate=1000):
+        run = Run(agent_runs.need_interpreters(version)[0].command("depths.py", "8", "60", "1", "1", "share"), ["--sample-rate", str(rate)])
+        self.assertEqual(run.status, 0, run.stderr)
+        true = run.truth()["bottom"]
+        busy = [s for s in run.profile.samples if any(frame[0] == "busy" for frame in s["stack"])]
+        total = sum(s["values"]["cpu"] for s in busy)
+        share = sum(s["values"]["cpu"] for s in busy if s["stack"][0][0] == "bottom") / total
+        print(f"  {version}: sampled {share:.2%}, true {true:.2%}")
+        # Not nearer: what the program measures itself, it does with warmer caches.
+        self.assertAlmostEqual(share, true, delta=0.06)
+
+    def test_calls_311(self):
+        self.check("3.11")
+
+    def test_calls_312(self):
+        self.check("3.12")
+
+    def test_calls_313(self):
+        self.check("3.13")
+
+    def test_calls_314(self):
+        self.check("3.14")
+
+    def test_calls_315(self):
+        self.check("3.15")
+
+
 class Interpreters(unittest.TestCase):
     def test_which_were_found(self):
         found = agent_runs.find_interpreters()

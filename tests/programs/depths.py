@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs down two chains of functions that never mix, all the time, in some of its threads; the others sleep.
 
-usage: depths.py SECONDS DEPTH [THREADS BUSY]
+usage: depths.py SECONDS DEPTH [THREADS BUSY [share]]
 
 Functions are called left_<n> and right_<n>; the right chain is half as deep. Prints "ready", and at the end as JSON how often
-the busy threads came to the ends of both (work) in how many seconds, and the CPU seconds of the process.
+the busy threads came to the ends of both (work) in how many seconds, the CPU seconds of the process, and if asked which share
+of both chains' time bottom() takes, measured behind that.
 """
 
 import json
@@ -16,7 +17,7 @@ work = [0]
 
 
 def bottom():
-    for _ in range(500):  # some 10 us, in which a stack stands still
+    for _ in range(500):  # 2 to 10 us, in which a stack stands still
         pass
 
 
@@ -34,6 +35,22 @@ def busy(left, right, until):
         right()
         count += 1
     work[0] += count
+
+
+def share_of_bottom(left, right):
+    alone = both = 0
+    for _ in range(100):
+        begin = time.thread_time()
+        for _ in range(100):
+            bottom()
+            bottom()
+        middle = time.thread_time()
+        for _ in range(100):
+            left()
+            right()
+        alone += middle - begin
+        both += time.thread_time() - middle
+    return alone / both
 
 
 def sleeper(event):
@@ -59,7 +76,10 @@ def main():
     event.set()
     for thread in sleepers:
         thread.join()
-    print(json.dumps({"work": work[0], "seconds": took, "cpu": time.process_time()}), flush=True)
+    result = {"work": work[0], "seconds": took, "cpu": time.process_time()}
+    if sys.argv[5:] == ["share"]:
+        result["bottom"] = share_of_bottom(left, right)
+    print(json.dumps(result), flush=True)
 
 
 main()

@@ -89,7 +89,7 @@ struct Fixture {
   // As the spy does it.
   bool Begin() {
     frames.clear();
-    REQUIRE(reader.Read(state, kTid, frames) == ReadOutcome::kStack);
+    REQUIRE(reader.Read(state, kTid, Tries::kMany, frames) == ReadOutcome::kStack);
     REQUIRE(codes.Name(frames, CodeEpoch(), named));
     return quick.Begin(state, frames, reader.root(), named, now += std::chrono::microseconds(1));
   }
