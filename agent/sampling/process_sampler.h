@@ -151,7 +151,7 @@ class ProcessSampler final : private StopClient {
     bool was_running = true;  // not proven to be off CPU at the last look
     bool hot = false;
     bool name_stopped = false;  // its code is freed too soon to be named afterwards
-    int looks = 0;              // stops of the sample under way that found no whole stack
+    int looks = 0;              // stops in a row that found no whole stack
     int misses = 0;             // stops in a row that found it off its CPU
     bool is_missed = false;     // the stop under way did
     bool is_asked = false;      // a stop is under way
@@ -204,6 +204,7 @@ class ProcessSampler final : private StopClient {
   }
   void TakeUnstopped(Thread& thread, WallTime wall);
   void AskForStop(Thread& thread, WallTime wall);
+  bool TakesLater(Thread& thread, WallTime at, StackOutcome outcome);
   void OnStopped(Tid tid, const Registers& registers) override;
   void OnReleased(Tid tid) override;
   void OnGone(Tid tid) override;

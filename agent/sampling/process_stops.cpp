@@ -104,6 +104,17 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   spy_->CopyMore(thread.inner_tid, snapshot.content);
 }
 
+// True when it was stopped in the middle of a call, where no stack is whole: what the next stop meets
+// will do, or where it gets no CPU in between, the next sample, which carries its time.
+bool ProcessSampler::TakesLater(Thread& thread, WallTime at, StackOutcome outcome) {
+  if (outcome != StackOutcome::kTorn || ++thread.looks >= kMostMisses) {
+    thread.looks = 0;
+    return false;
+  }
+  if (thread.looks % kMostLooks != 0) AskForStop(thread, at);
+  return true;
+}
+
 void ProcessSampler::OnReleased(Tid tid) {
   const auto found = threads_.find(tid);
   if (found == threads_.end()) return;
@@ -114,15 +125,11 @@ void ProcessSampler::OnReleased(Tid tid) {
     Finished(thread);
   } else if (!spy_->WantsSnapshots()) {
     const bool was_named = std::exchange(thread.name_stopped, false);
-    StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
-    // Stopped in the middle of a call, where no stack is whole: what follows is as good a sample.
-    for (int i = 0; i < kMostLooks && outcome == StackOutcome::kTorn && !spy_->NeedsStop(); ++i) {
-      outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
-    }
+    const StackOutcome outcome = was_named ? stopped_outcome_ : NameAfter(stopped_outcome_);
     if (outcome == StackOutcome::kUnreadable && !was_named) {
       thread.name_stopped = true;  // freed at once: again, and named in time
       AskForStop(thread, thread.asked_at);
-    } else if (Count(outcome)) {
+    } else if (!TakesLater(thread, thread.asked_at, outcome) && Count(outcome)) {
       AddSample(thread, thread.asked, thread.asked_at);
     }
     Finished(thread);
@@ -168,12 +175,10 @@ bool ProcessSampler::ReadSnapshot(Snapshot& snapshot, MonotonicTime now) {
   context_.waiting_bytes -= bytes;
   if (found == threads_.end()) return true;
   Thread& thread = found->second;
-  if (outcome == StackOutcome::kTorn && !snapshot.blocked_in && ++thread.looks < kMostLooks) {
-    AskForStop(thread, snapshot.at);  // stopped in the middle of a call: what follows will do
+  if (!snapshot.blocked_in && TakesLater(thread, snapshot.at, outcome)) {
     Finished(thread);
     return true;
   }
-  thread.looks = 0;
   if (outcome != StackOutcome::kNotReady && Count(outcome)) {
     thread.stack.Learn(extent, outcome == StackOutcome::kTruncated);
     if (snapshot.blocked_in && outcome == StackOutcome::kWithoutGil) {
