@@ -263,7 +263,7 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
     // Where that did not help, the next one will hardly do better.
     thread.torn_looks = outcome == StackOutcome::kTorn ? kMostTorn - 1 : 0;
     const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
-    if (is_exact || !may_stop) {
+    if (is_exact || (!may_stop && now >= stops_refused_until_)) {
       if (Count(outcome)) AddSample(thread, now, wall);
       if (context_.bursts && outcome == StackOutcome::kStack) BeginBurst(thread, now);
       return;

@@ -36,7 +36,6 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   if (!asked) {
     if (asked.error().code == Errc::kNotPermitted) {
       Note({Refusal::Kind::kNotPermitted, asked.error().Message()});
-      stops_refused_until_ = SystemClock().Now() + kPauseAfterRefusal;
       TakeUnstopped(thread, wall);
     } else if (asked.error().code != Errc::kGone) {
       ++context_.window->losses().stop_timeout;
@@ -49,19 +48,24 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   ++thread.unfinished;
 }
 
+// After the kernel has refused a stop.
 void ProcessSampler::TakeUnstopped(Thread& thread, WallTime wall) {
-  stack_ = {{.function = context_.not_read}};
-  if (ReadsRunning()) {
-    const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
-    if (outcome == StackOutcome::kStack && !std::exchange(context_.said_not_stopped, true)) {
-      LogWarn(
-          "process {} ({}) is read without stopping it, and code that calls often shows too "
-          "little: {}",
-          static_cast<pid_t>(pid_), comm_, WhyNotPermitted(pid_));
-    }
-    if (!Count(outcome)) return;
+  const MonotonicTime now = SystemClock().Now();
+  const bool again =
+      std::exchange(stops_refused_until_, now + kPauseAfterRefusal) != MonotonicTime{};
+  StackOutcome outcome = StackOutcome::kTorn;
+  if (ReadsRunning()) outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
+  if (outcome == StackOutcome::kTorn) {
+    stack_ = {{.function = context_.not_read}};
+  } else if (!Count(outcome)) {
+    return;
   }
-  AddSample(thread, SystemClock().Now(), wall);
+  AddSample(thread, now, wall);
+  // Once may be the start of a program.
+  if (!again || !ReadsRunning() || std::exchange(context_.said_not_stopped, true)) return;
+  LogWarn(
+      "process {} ({}) is read without stopping it, and code that calls often shows too little: {}",
+      static_cast<pid_t>(pid_), comm_, WhyNotPermitted(pid_));
 }
 
 // Whether it went to sleep between our look and the stop, or stood in the run queue at our look, in
@@ -104,8 +108,8 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   spy_->CopyMore(thread.inner_tid, snapshot.content);
 }
 
-// True when it was stopped in the middle of a call, where no stack is whole: what the next stop meets
-// will do, or where it gets no CPU in between, the next sample, which carries its time.
+// True when it was stopped in the middle of a call, where no stack is whole: what the next stop
+// meets will do, or where it gets no CPU in between, the next sample, which carries its time.
 bool ProcessSampler::TakesLater(Thread& thread, WallTime at, StackOutcome outcome) {
   if (outcome != StackOutcome::kTorn || ++thread.looks >= kMostMisses) {
     thread.looks = 0;

@@ -45,6 +45,14 @@ class Case(ContainerTest):
                 self.assertEqual({n for p in server.profiles() for n in p["functions"]} & {"tokenize", "checksum"}, set())
         return err
 
+    def python(self, code):
+        """An image whose program is service.py after some lines of its own."""
+        service = (PROGRAMS / "service.py").read_text()
+        (self.folder / "service.py").write_text(f"{code}\n{service}")
+        return podman.build("fail-open", f"FROM {podman.base('bookworm')}\nCOPY --from={podman.agent()} /usr/bin/agent /usr/bin/agent\n"
+                            'COPY service.py /srv/\nENTRYPOINT ["agent", "exec", "python", "/srv/service.py"]\n',
+                            [self.folder / "service.py"])
+
     def doctor(self, flags, status, pattern, command=("doctor",), image=None):
         run = podman.run(image or container_images.native("static"), *command,
                          flags=[*flags, "--entrypoint", "/usr/bin/agent"])
@@ -62,8 +70,10 @@ class Filters(Case):
 
     def test_ptrace_is_refused(self):
         flags = self.filter(refused=["ptrace"])
-        # Python of 3.11 and later is read without a stop.
-        self.check(container_images.python("bookworm"), flags, PYTHON)
+        # Python of 3.11 and later is read without a stop, which has its price.
+        image = self.python("import threading\n\ndef dive(n):\n    return n and dive(n - 1)\n\ndef swim():\n    while True:\n        dive(30)\n\n"
+                            "threading.Thread(target=swim, daemon=True).start()")
+        self.check(image, flags, {"swim": 250}, 1, pattern="is read without stopping it.*a filter refuses ptrace")
         self.check(container_images.native("static"), flags, {}, 1, pattern="seccomp: a filter refuses ptrace.*--cap-add SYS_PTRACE")
         self.doctor(flags, 1, r"BLOCKS +seccomp: a filter refuses ptrace[^\n]*\n +docker run +--cap-add SYS_PTRACE\n")
 
@@ -86,14 +96,6 @@ class Filters(Case):
 
 
 class Programs(Case):
-    def python(self, code):
-        """An image whose program is service.py after some lines of its own."""
-        service = (PROGRAMS / "service.py").read_text()
-        (self.folder / "service.py").write_text(f"{code}\n{service}")
-        return podman.build("fail-open", f"FROM {podman.base('bookworm')}\nCOPY --from={podman.agent()} /usr/bin/agent /usr/bin/agent\n"
-                            'COPY service.py /srv/\nENTRYPOINT ["agent", "exec", "python", "/srv/service.py"]\n',
-                            [self.folder / "service.py"])
-
     def test_another_user(self):
         # It is looked into until it changes; then the one line.
         image = self.python("import os; os.setgroups([]); os.setgid(1234); os.setuid(1234)")
