@@ -113,6 +113,7 @@ def beside(peer, interpreter, folder, repeats):
         for rate in RATES:
             compare((ours, peer), interpreter, rate, ("depths.py", str(SECONDS), str(depth), "1", "1"), 1)
     print_multiples(costs)
+    print_shares((ours, peer), interpreter)
 
 
 def print_multiples(costs):
@@ -124,6 +125,15 @@ def print_multiples(costs):
     for name, few in costs[60, 2, 1000].items():
         if name in costs[60, 200, 1000]:
             print(f"  {name}: of 200 threads a sample costs {costs[60, 200, 1000][name] / few:.2f} times that of 2")
+
+
+def print_shares(profilers, interpreter):
+    """Code that calls all the time beside code that does not, at 1 kHz."""
+    for profiler in profilers:
+        told = run(profiler.command(interpreter, 1000, ("depths.py", str(SECONDS), "60", "1", "1", "share")))
+        in_busy = [(names, count) for names, count in profiler.stacks() if "busy" in names]
+        share = sum(count for names, count in in_busy if names[-1] == "bottom") / sum(count for _, count in in_busy)
+        print(f"  {profiler.name}: bottom() has {share:.1%} of its time, by the program's own measure {told['bottom']:.1%}")
 
 
 def compare(profilers, interpreter, rate, arguments, repeats):
