@@ -72,12 +72,12 @@ TEST_CASE("code scan: as the tables of real files have it") {
   fmt::print("{:44} {:>9} {:>7} {:>9} {:>9} {:>6}\n", "file", "bytes", "known", "other CFA",
              "other fp", "ms");
   Counts sum;
+  constexpr const char* kStatic = AGENT_STEP_PROGRAMS "/busy_static";
   for (const std::string_view path :
        {"/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libm.so.6",
         "/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
         "/usr/lib/x86_64-linux-gnu/libz.so.1", "/usr/bin/bash", "/usr/bin/git", "/usr/bin/perl",
-        "/usr/bin/python3", "/usr/lib/x86_64-linux-gnu/libdw.so.1",
-        AGENT_STEP_PROGRAMS "/busy_static"}) {
+        "/usr/bin/python3", "/usr/lib/x86_64-linux-gnu/libdw.so.1", kStatic}) {
     UniqueFd file(::open(std::string(path).c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.valid()) {
       fmt::print("{:44} SKIP: not there\n", path);

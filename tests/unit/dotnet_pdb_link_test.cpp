@@ -34,8 +34,8 @@ struct FakeModule {
     const std::uint64_t section = directories + 128;
     memory.Put(headers + 20, static_cast<std::uint16_t>(section - headers - 24));
     memory.Put(headers + 24, static_cast<std::uint16_t>(wide ? 0x20b : 0x10b));
-    memory.Put(directories + 6 * 8, std::array<std::uint32_t, 2>{0x2100, 3 * 28});
-    memory.Put(directories + 14 * 8, std::array<std::uint32_t, 2>{0x2000, 72});
+    memory.Put(directories + 48, std::array<std::uint32_t, 2>{0x2100, 3 * 28});
+    memory.Put(directories + 112, std::array<std::uint32_t, 2>{0x2000, 72});
     memory.Put(section + 8, std::array<std::uint32_t, 4>{0x1000, 0x2000, 0x800, 0x400});
     memory.Put(file + 0x400, std::array<std::uint32_t, 4>{72, 2, 0x2200, 0x100});
     PutEntry(0, 16, 0, 0, 0);

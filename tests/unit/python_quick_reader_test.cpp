@@ -48,7 +48,7 @@ struct Fixture {
     state.places.collecting = RemoteAddress(kInterpreter + kLayout.gc.interpreter_collecting);
     PutString(kName, "handle");
     // Four short entries of two units; from the second on each a line further.
-    for (int i = 0; i < 4; ++i) {
+    for (std::uint64_t i = 0; i < 4; ++i) {
       const unsigned kind = i == 0 ? 10 : 11;
       memory.Put(kLines + kLayout.bytes.data + 3 * i,
                  static_cast<std::uint8_t>(0x80 | kind << 3 | 1));
