@@ -96,7 +96,11 @@ TEST_CASE("Perf map: names of V8, CPython and .NET are taken apart") {
   const JitCode python = ParseJitName("py::A.f:/srv/a.py");
   CHECK(python.name == "A.f");
   CHECK(python.file == "/srv/a.py");
-  CHECK(ParseJitName("void [app] A::B(int32)[OptimizedTier1]").name == "void [app] A::B(int32)");
+  for (const char* tier : {"[QuickJitted]", "[OptimizedTier1]", "[OptimizedTier1OSR]",
+                           "[Optimized]", "[InstrumentedTier]", "[InstrumentedTierOptimized]"}) {
+    CHECK(ParseJitName(std::string("void [app] A::B(int32)") + tier).name ==
+          "void [app] A::B(int32)");
+  }
 }
 
 TEST_CASE("Perf map: lines of another form are passed over, the last one waits for its end") {
