@@ -112,7 +112,7 @@ struct Refusal {
     kNotMine,      ///< Another runtime, or none.
     kNotYet,       ///< Might become mine: the runtime is mapped but has not started; ask again.
     kUnsupported,  ///< Mine, but this version or form cannot be read: `reason` says why and what to
-                   ///< do.
+                   ///< do. Empty: the factory says it itself, once it knows.
     kNotPermitted,  ///< The kernel does not let us look into the process: `reason` names the call.
     kGone,          ///< The process ended meanwhile.
   };

@@ -20,7 +20,15 @@ namespace {
 constexpr std::uint64_t kMaxFile = std::uint64_t{1} << 30;
 constexpr std::size_t kMaxDumps = 8;
 constexpr std::size_t kChunk = 4u << 20;
+constexpr std::size_t kBeginning = 64;
 constexpr std::size_t kMaxChunk = 64u << 20;  // more than the largest record
+
+std::string BeginningOf(const UniqueFd& file) {
+  std::string text(kBeginning, '\0');
+  const ssize_t count = ::pread(file.get(), text.data(), text.size(), 0);
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  return text;
+}
 
 }  // namespace
 
@@ -52,7 +60,11 @@ void JitNames::Refresh(Source& source) const {
   struct stat info{};
   if (::fstat(file->get(), &info) != 0 || (info.st_uid != owner_ && info.st_uid != 0)) return;
   const auto size = static_cast<std::uint64_t>(info.st_size);
-  if (info.st_ino != source.inode || size < source.offset) {
+  std::string beginning = BeginningOf(*file);
+  const bool is_same = info.st_ino == source.inode && size >= source.offset &&
+                       beginning.starts_with(source.beginning);
+  source.beginning = std::move(beginning);
+  if (!is_same) {
     // Another file, or written anew.
     source.inode = info.st_ino;
     source.offset = 0;

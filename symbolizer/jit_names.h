@@ -35,6 +35,7 @@ class JitNames {
     bool is_dump = false;
     bool damaged = false;
     ino_t inode = 0;
+    std::string beginning;     // of what was read: another process's file begins otherwise
     std::uint64_t offset = 0;  // read so far
     JitDump dump;
     CodeMap map;

@@ -51,16 +51,21 @@ JitCode ParseV8(std::string_view text) {
 }
 
 std::string_view WithoutNetTier(std::string_view name) {
-  constexpr std::array<std::string_view, 10> kTiers = {"[Tier0]",
+  // PrepareCodeConfig::GetJitOptimizationTierStr, vm/prestub.cpp of 8 to 10, and what older ones
+  // say.
+  constexpr std::array<std::string_view, 13> kTiers = {"[QuickJitted]",
                                                        "[OptimizedTier1]",
                                                        "[OptimizedTier1OSR]",
-                                                       "[Tier1]",
-                                                       "[PreJIT]",
-                                                       "[InstrumentedTier0]",
-                                                       "[InstrumentedTier1]",
+                                                       "[InstrumentedTier]",
+                                                       "[InstrumentedTierOptimized]",
                                                        "[Optimized]",
                                                        "[MinOptJitted]",
-                                                       "[Unknown]"};
+                                                       "[PreJIT]",
+                                                       "[Unknown]",
+                                                       "[Tier0]",
+                                                       "[Tier1]",
+                                                       "[InstrumentedTier0]",
+                                                       "[InstrumentedTier1]"};
   for (const std::string_view tier : kTiers) {
     if (name.size() > tier.size() && name.ends_with(tier)) {
       return name.substr(0, name.size() - tier.size());

@@ -14,7 +14,7 @@ namespace agent {
 ///   without a name is "(anonymous)". `Builtin:...`, `BytecodeHandler:...` and the like stay as
 ///   they are.
 /// - CPython 3.12 (-X perf): `py::f:/srv/a.py`.
-/// - .NET: without the tier at the end (`[Tier0]`, `[OptimizedTier1]`, ...).
+/// - .NET: without the tier at the end (`[QuickJitted]`, `[OptimizedTier1]`, ...).
 [[nodiscard]] JitCode ParseJitName(std::string_view name);
 
 /// Whether V8 has written this name (before ParseJitName).

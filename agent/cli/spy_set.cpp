@@ -11,8 +11,9 @@
 #include "agent/base/path.h"
 #include "agent/cli/debuginfod.h"
 #include "agent/process/proc_file.h"
-#include "agent/sampling/process_tree.h"
+#include "agent/process/task_stat.h"
 #include "spies/dotnet/dotnet_spy.h"
+#include "spies/dotnet/perf_map_requests.h"
 #include "spies/native/native_spy.h"
 #include "spies/python/python_spy.h"
 #include "spies/unwind/code_files.h"
@@ -71,7 +72,7 @@ struct SpySet::Parts {
                            .asyncio = settings.asyncio,
                            .marks_gil = wishes.marks_gil,
                            .native_files = settings.native ? &files : nullptr}),
-        dotnet(files, functions, settings.dotnet_raw_names) {}
+        dotnet(files, functions, settings.dotnet_raw_names, &perf_maps) {}
 
   FunctionTable functions;
   std::unique_ptr<DebugFetcher> fetcher;
@@ -79,6 +80,7 @@ struct SpySet::Parts {
   SymbolSources sources{symbolizer};
   unwind::CodeFiles files{sources};
   python::PythonSpyFactory python;
+  dotnet::PerfMapRequests perf_maps;
   dotnet::DotnetSpyFactory dotnet;
   native::NativeSpyFactory native{files, functions};
 };

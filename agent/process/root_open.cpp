@@ -45,7 +45,7 @@ Result<UniqueFd> ReopenRegular(const UniqueFd& path_fd) {
   return file;
 }
 
-Result<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path) {
+Result<UniqueFd> FindInRoot(const UniqueFd& root, const std::string& path) {
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
@@ -53,6 +53,11 @@ Result<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path) {
       static_cast<int>(::syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof(how))));
   if (!found.valid() && (errno == ENOSYS || errno == EPERM)) found = WalkByComponent(root, path);
   if (!found.valid()) return FailErrno("open", path);
+  return found;
+}
+
+Result<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path) {
+  AGENT_TRY(const UniqueFd found, FindInRoot(root, path));
   return ReopenRegular(found);
 }
 

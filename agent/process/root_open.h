@@ -15,6 +15,9 @@ namespace agent {
 /// a device: kMalformed for those.
 [[nodiscard]] Result<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path);
 
+/// What `path` names, whatever it is, as an O_PATH descriptor; the path is taken as in OpenInRoot.
+[[nodiscard]] Result<UniqueFd> FindInRoot(const UniqueFd& root, const std::string& path);
+
 /// The regular file that an O_PATH descriptor names, opened for reading.
 [[nodiscard]] Result<UniqueFd> ReopenRegular(const UniqueFd& path_fd);
 

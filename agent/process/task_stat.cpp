@@ -5,6 +5,7 @@
 
 #include <charconv>
 
+#include "agent/base/parse_number.h"
 #include "agent/process/proc_file.h"
 
 namespace agent {
@@ -37,6 +38,16 @@ class NumberReader {
   std::string_view text_;
   bool ok_ = true;
 };
+
+// The last word of the line "name:\t...".
+std::string_view LastWord(std::string_view text, std::string_view name) {
+  std::size_t start = text.find(name);
+  if (start == std::string_view::npos) return {};
+  ++start;  // names begin with the newline before
+  std::string_view line = text.substr(start, text.find('\n', start) - start);
+  while (line.ends_with('\t') || line.ends_with(' ')) line.remove_suffix(1);
+  return line.substr(line.find_last_of("\t ") + 1);
+}
 
 }  // namespace
 
@@ -76,6 +87,17 @@ Result<TaskStat> ReadTaskStat(const std::string& folder) {
 Result<SchedStat> ReadSchedStat(const std::string& folder) {
   AGENT_TRY(const std::string text, ReadProcFile(folder + "/schedstat"));
   return ParseSchedStat(text);
+}
+
+Result<TaskPlace> ParseTaskPlace(std::string_view status) {
+  const auto process = ParseNumber<pid_t>(LastWord(status, "\nTgid:"));
+  const auto parent = ParseNumber<pid_t>(LastWord(status, "\nPPid:"));
+  if (!process || !parent) return Fail(Errc::kMalformed, "status without Tgid or PPid");
+  // NSpid since Linux 4.1; the last one is that of the innermost namespace.
+  auto inner = ParseNumber<pid_t>(LastWord(status, "\nNSpid:"));
+  if (!inner) inner = ParseNumber<pid_t>(LastWord(status, "\nPid:"));
+  if (!inner) return Fail(Errc::kMalformed, "status without Pid");
+  return TaskPlace{Pid{*process}, Pid{*parent}, InnerTid{*inner}};
 }
 
 bool IsAlive(Pid process) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel says of one thread: /proc/PID/task/TID/stat and schedstat (proc(5)).
+// What the kernel says of one thread: stat, schedstat and status in /proc/PID/task/TID (proc(5)).
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,15 @@ constexpr std::uint64_t kForkNoExec = 0x40;
 [[nodiscard]] Result<TaskStat> ReadTaskStat(const std::string& folder);
 /// Whether the process's main thread has not ended.
 [[nodiscard]] bool IsAlive(Pid process);
+
+/// What /proc/TID/status says of a task's place.
+struct TaskPlace {
+  Pid process{};
+  Pid parent{};
+  InnerTid inner_tid{};  ///< In the innermost PID namespace of the task.
+};
+/// kMalformed when the text does not have status's form.
+[[nodiscard]] Result<TaskPlace> ParseTaskPlace(std::string_view status);
 
 struct SchedStat {
   Nanoseconds run{0};   ///< Time on a CPU. Of a running thread it moves at scheduler ticks only.

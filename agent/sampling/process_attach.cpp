@@ -101,6 +101,7 @@ void ProcessSampler::Note(const Refusal& refusal) {
       return;
     case Refusal::Kind::kUnsupported:
       refused_for_good_ = true;
+      if (refusal.reason.empty()) return;
       LogWarn("process {} ({}) is shown as machine code only: {}", static_cast<pid_t>(pid_), comm_,
               refusal.reason);
       break;

@@ -22,33 +22,12 @@ constexpr std::chrono::seconds kFullLook{2};
 // At all processes: 10 us for each.
 constexpr std::chrono::milliseconds kChoiceLook{800};
 
-// The last word of the line "name:\t...".
-std::string_view LastWord(std::string_view text, std::string_view name) {
-  std::size_t start = text.find(name);
-  if (start == std::string_view::npos) return {};
-  ++start;  // names begin with the newline before
-  std::string_view line = text.substr(start, text.find('\n', start) - start);
-  while (line.ends_with('\t') || line.ends_with(' ')) line.remove_suffix(1);
-  return line.substr(line.find_last_of("\t ") + 1);
-}
-
 Result<TaskPlace> ReadTaskPlace(pid_t id) {
   AGENT_TRY(const std::string status, ReadProcFile(fmt::format("/proc/{}/status", id)));
   return ParseTaskPlace(status);
 }
 
 }  // namespace
-
-Result<TaskPlace> ParseTaskPlace(std::string_view status) {
-  const auto process = ParseNumber<pid_t>(LastWord(status, "\nTgid:"));
-  const auto parent = ParseNumber<pid_t>(LastWord(status, "\nPPid:"));
-  if (!process || !parent) return Fail(Errc::kMalformed, "status without Tgid or PPid");
-  // NSpid since Linux 4.1; the last one is that of the innermost namespace.
-  auto inner = ParseNumber<pid_t>(LastWord(status, "\nNSpid:"));
-  if (!inner) inner = ParseNumber<pid_t>(LastWord(status, "\nPid:"));
-  if (!inner) return Fail(Errc::kMalformed, "status without Pid");
-  return TaskPlace{Pid{*process}, Pid{*parent}, InnerTid{*inner}};
-}
 
 ProcessTree::ProcessTree(Pid root, Pid adopter, bool follow_children, const ProcessChoice* choice)
     : root_(root), adopter_(adopter), follow_children_(follow_children), choice_(choice) {}

@@ -4,26 +4,15 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <unordered_set>
 #include <vector>
 
 #include "agent/base/clock.h"
-#include "agent/base/error.h"
 #include "agent/base/types.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/process_choice.h"
 
 namespace agent {
-
-/// What /proc/TID/status says of a task's place.
-struct TaskPlace {
-  Pid process{};
-  Pid parent{};
-  InnerTid inner_tid{};  ///< In the innermost PID namespace of the task.
-};
-/// kMalformed when the text does not have status's form.
-[[nodiscard]] Result<TaskPlace> ParseTaskPlace(std::string_view status);
 
 /// Sampling thread only. Costs 1 us while no task is born in our PID namespace (the last field of
 /// /proc/loadavg), one look per newborn task else: never a scan of all processes.

@@ -57,28 +57,39 @@ Result<Layout> LayoutIn(ProcessMemory& memory, const RuntimeLocation& runtime) {
 }  // namespace
 
 std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::Attach(TargetProcess& process) {
-  auto spy = TryAttach(process);
+  std::string_view unasked = WhyUnasked(RuntimeLocation());  // until it is found
+  auto spy = TryAttach(process, unasked);
   if (spy || spy.error().kind != Refusal::Kind::kNotYet) {
     waiting_.erase(process.pid());
-    return spy;
+    if (spy || spy.error().kind != Refusal::Kind::kUnsupported) return spy;
+    return StepDown(process, std::move(spy.error().reason), unasked);
   }
   if (waiting_.size() > kMostWaiting) waiting_.clear();
   const MonotonicTime now = SystemClock().Now();
   const MonotonicTime since = waiting_.try_emplace(process.pid(), now).first->second;
   if (now - since > kLongestStart) {
-    spy.error() = {Refusal::Kind::kUnsupported,
-                   fmt::format("its .NET cannot be read: {}; --dotnet-perfmap gives its methods "
-                               "their names",
-                               spy.error().reason)};
+    return StepDown(process, fmt::format("its .NET cannot be read: {}", spy.error().reason),
+                    unasked);
   }
   return spy;
 }
 
-std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetProcess& process) {
+std::unexpected<Refusal> DotnetSpyFactory::StepDown(const TargetProcess& process, std::string why,
+                                                    std::string_view unasked) {
+  Refusal refusal{Refusal::Kind::kUnsupported, std::move(why)};
+  if (perf_maps_ != nullptr) {
+    perf_maps_->Add(process.pid(), std::exchange(refusal.reason, {}), unasked);
+  }
+  return std::unexpected(std::move(refusal));
+}
+
+std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(
+    TargetProcess& process, std::string_view& unasked) {
   const auto location = locator_.Locate(process);
   if (!location) return Refuse(location.error());
   if (!*location) return Refuse(Refusal::Kind::kNotMine, "");
   const RuntimeLocation& runtime = **location;
+  unasked = WhyUnasked(runtime);
   const std::string name =
       fmt::format(".NET {}", runtime.version.empty() ? "of an unknown version" : runtime.version);
   const Result<Layout> layout = LayoutIn(process.memory(), runtime);
@@ -88,9 +99,7 @@ std::expected<std::unique_ptr<Spy>, Refusal> DotnetSpyFactory::TryAttach(TargetP
   }
   if (!layout) {
     return Refuse(Refusal::Kind::kUnsupported,
-                  fmt::format("this agent cannot read {} ({}); --dotnet-perfmap gives its methods "
-                              "their names",
-                              name, layout.error().Message()));
+                  fmt::format("this agent cannot read {} ({})", name, layout.error().Message()));
   }
   const auto ranges = CodeRangesOf(process.memory(), runtime, *layout);
   if (!ranges) return Refuse(ranges.error());

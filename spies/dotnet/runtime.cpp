@@ -31,6 +31,15 @@ std::string VersionIn(std::string_view text) {
   return std::string(text.substr(0, end));
 }
 
+unsigned BuildIn(std::string_view text) {
+  const std::string version = VersionIn(text);
+  if (version.empty()) return 0;
+  text = text.substr(text.find(kVersionMark) + kVersionMark.size() + version.size());
+  unsigned build = 0;
+  if (text.starts_with('.')) std::from_chars(text.data() + 1, text.data() + text.size(), build);
+  return build;
+}
+
 Result<RemoteAddress> CodeRangesOf(ProcessMemory& memory, const RuntimeLocation& runtime,
                                    const Layout& layout) {
   if (layout.code_ranges.place != 0) return RemoteAddress(layout.code_ranges.place);
@@ -57,7 +66,9 @@ void RuntimeLocator::Inspect(ElfFile file, FileFacts& facts) {
   }
   for (const char* name : {".data", ".rodata"}) {
     const std::optional<ElfSection> section = file.ReadSection(name);
-    if (section) facts.version = VersionIn(TextOf(section->bytes));
+    if (!section) continue;
+    facts.version = VersionIn(TextOf(section->bytes));
+    facts.build = BuildIn(TextOf(section->bytes));
     if (!facts.version.empty()) break;
   }
   facts.file = std::move(file);
@@ -74,7 +85,8 @@ Result<std::optional<RuntimeLocation>> RuntimeLocator::Locate(TargetProcess& pro
         .base = RemoteAddress(*bias),
         .dac_table = RemoteAddress(*bias + static_cast<std::uint64_t>(facts.dac_table)),
         .descriptor = {},
-        .version = facts.version};
+        .version = facts.version,
+        .build = facts.build};
     if (facts.descriptor) {
       location.descriptor = RemoteAddress(*bias + static_cast<std::uint64_t>(*facts.descriptor));
     }

@@ -19,8 +19,11 @@ struct RuntimeLocation {
   RemoteAddress dac_table;   ///< g_dacTable: where the runtime's global variables are.
   RemoteAddress descriptor;  ///< DotNetRuntimeContractDescriptor; null before .NET 9.
   std::string version;       ///< "10.0"; "": the runtime does not tell.
+  unsigned build = 0;        ///< 1226 of 10.0.1226.42308; 0: the runtime does not tell.
 
   [[nodiscard]] unsigned Major() const;  ///< 0: the runtime does not tell.
+  /// 12 of 10.0.12: the build, without the year.
+  [[nodiscard]] unsigned Release() const { return build / 100; }
 };
 
 class RuntimeLocator {
@@ -33,6 +36,7 @@ class RuntimeLocator {
     ElfAddress dac_table{};
     std::optional<ElfAddress> descriptor;
     std::string version;
+    unsigned build = 0;
     std::optional<ElfFile> file;
   };
   static void Inspect(ElfFile file, FileFacts& facts);
@@ -48,5 +52,7 @@ class RuntimeLocator {
 /// The version in a text such as "@(#)Version 10.0.1226.42308 @Commit: ...", as "10.0"; "" when it
 /// is none. What follows means different things in different versions.
 [[nodiscard]] std::string VersionIn(std::string_view text);
+/// What follows, 1226; 0 when it is no number.
+[[nodiscard]] unsigned BuildIn(std::string_view text);
 
 }  // namespace agent::dotnet

@@ -140,6 +140,10 @@ def make_jit_files():
         "3000 8 void A::B(int32)[OptimizedTier1]\nzz 1 none\nffffffffffffffff ffffffffffffffff over\n5000 8 not comp")
     put("perf_map", "v8_name", "LazyCompile:~get prop node:internal/main/run:5:1")
     put("perf_map", "python_name", "py::A.f:/srv/a.py")
+    magic = b"DOTNET_IPC_V1\0"
+    put("diagnostics_answer", "good", magic + struct.pack("<HBBHI", 24, 0xff, 0, 0, 0))
+    put("diagnostics_answer", "refusal", magic + struct.pack("<HBBHI", 24, 0xff, 0xff, 0, 0x80131385))
+    put("diagnostics_answer", "environment", "A=1\0TMPDIR=/var/t\0B")
     header = struct.pack("<IIIIIIQQ", 0x4a695444, 1, 40, 62, 0, 1, 2, 0)
     lines = struct.pack("<QII", 0x1000, 3, 0) + b"/a.js\0" + struct.pack("<QII", 0x1008, 4, 0) + b"\xff\0"
     info = record(2, struct.pack("<QQ", 0x1000, 2) + lines)

@@ -96,7 +96,11 @@ TEST_CASE("Perf map: names of V8, CPython and .NET are taken apart") {
   const JitCode python = ParseJitName("py::A.f:/srv/a.py");
   CHECK(python.name == "A.f");
   CHECK(python.file == "/srv/a.py");
-  CHECK(ParseJitName("void [app] A::B(int32)[OptimizedTier1]").name == "void [app] A::B(int32)");
+  for (const char* tier : {"[QuickJitted]", "[OptimizedTier1]", "[OptimizedTier1OSR]",
+                           "[Optimized]", "[InstrumentedTier]", "[InstrumentedTierOptimized]"}) {
+    CHECK(ParseJitName(std::string("void [app] A::B(int32)") + tier).name ==
+          "void [app] A::B(int32)");
+  }
 }
 
 TEST_CASE("Perf map: lines of another form are passed over, the last one waits for its end") {
@@ -194,6 +198,15 @@ TEST_CASE("JitNames: files are read as they grow, and anew when they are replace
   names.Refresh();
   CHECK_FALSE(names.Find(0x1000).code);
   CHECK(names.Find(0x3000).code->name == "x");
+  // Of an earlier process with the same id, and written anew and further before it was looked at.
+  folder.Write("tmp/perf-7.map", "4000 10 y\n5000 10 z\n");
+  names.Refresh();
+  CHECK_FALSE(names.Find(0x3000).code);
+  CHECK(names.Find(0x4000).code->name == "y");
+  folder.Append("tmp/perf-7.map", "6000 10 w\n");
+  names.Refresh();
+  CHECK(names.Find(0x4000).code->name == "y");
+  CHECK(names.Find(0x6000).code->name == "w");
 }
 
 TEST_CASE("JitNames: jitdump by its path; of others and through links out of the root: none") {
