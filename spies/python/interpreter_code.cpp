@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <array>
 
+#include "spies/python/dispatch_code.h"
+
 namespace agent::python {
 namespace {
 
 constexpr std::string_view kEval = "_PyEval_EvalFrameDefault";
 
-// An interpreter of tail calls (3.14) is no loop in one function, but a function for each
-// instruction: it leaves kEval at once, and stands in theirs.
+// An interpreter of tail calls (3.14 and later, if built so) is no loop in one function, but a
+// function for each instruction: kEval calls the first one, and they jump from one to the next.
 constexpr std::string_view kInstruction = "_TAIL_CALL_";
 constexpr std::uint64_t kLeastLoop = 8192;  // bytes; the loops of 3.7 to 3.15 have more than 20,000
 
@@ -70,19 +72,29 @@ NativeKind KindOf(std::string_view function) {
 }
 
 InterpreterCode::InterpreterCode(const ElfFile& file) {
-  std::uint64_t largest_eval = 0;
+  ElfRange largest_eval;
   bool has_instructions = false;
+  std::vector<std::uint64_t> named;
   file.VisitFunctions([&](std::string_view name, const ElfRange& range) {
+    named.push_back(static_cast<std::uint64_t>(range.address));
     const NativeKind kind = KindOf(name);
     if (kind == NativeKind::kOther || range.size == 0) return;
-    const auto start = static_cast<std::uint64_t>(range.address);
-    ranges_.push_back({.start = start, .end = start + range.size, .kind = kind});
-    if (kind == NativeKind::kEval) largest_eval = std::max(largest_eval, range.size);
+    Add(range, kind);
+    if (kind == NativeKind::kEval && range.size > largest_eval.size) largest_eval = range;
     has_instructions |= name.starts_with(kInstruction);
   });
-  // Debian's 3.14 and 3.15 are of tail calls, and stripped of the names.
-  has_eval_ = largest_eval >= kLeastLoop || (largest_eval > 0 && has_instructions);
+  std::ranges::sort(named);
+  const DispatchCode dispatch =
+      largest_eval.size > 0 ? FindDispatchCode(file, largest_eval.address, named) : DispatchCode();
+  for (const ElfRange& part : dispatch.parts) Add(part, NativeKind::kEval);
+  for (const ElfRange& handler : dispatch.handlers) Add(handler, NativeKind::kPlumbing);
+  has_eval_ = largest_eval.size >= kLeastLoop || has_instructions || dispatch.has_table;
   std::ranges::sort(ranges_, {}, &Range::start);
+}
+
+void InterpreterCode::Add(const ElfRange& range, NativeKind kind) {
+  const auto start = static_cast<std::uint64_t>(range.address);
+  ranges_.push_back({.start = start, .end = start + range.size, .kind = kind});
 }
 
 NativeKind InterpreterCode::At(ElfAddress address) const {

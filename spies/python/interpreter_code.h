@@ -20,7 +20,8 @@ enum class NativeKind : std::uint8_t {
 /// By a function's name.
 [[nodiscard]] NativeKind KindOf(std::string_view function);
 
-/// The functions of the file that holds the interpreter. Immutable.
+/// The functions of the file that holds the interpreter, by their names and, as far as these do not
+/// tell where Python runs, by FindDispatchCode. Immutable.
 class InterpreterCode {
  public:
   InterpreterCode() = default;
@@ -36,6 +37,8 @@ class InterpreterCode {
     std::uint64_t end;
     NativeKind kind;
   };
+  void Add(const ElfRange& range, NativeKind kind);
+
   std::vector<Range> ranges_;  // sorted by start; of kEval and kPlumbing
   bool has_eval_ = false;
 };

@@ -104,8 +104,11 @@ std::shared_ptr<const InterpreterCode> RuntimeLocator::CodeOf(TargetProcess& pro
                                                               const RuntimeLocation& location) {
   FileFacts& facts = files_.Of(process, location.code, Inspect);
   if (facts.code == nullptr) {
-    facts.code = facts.file ? std::make_shared<const InterpreterCode>(*facts.file)
-                            : std::make_shared<const InterpreterCode>();
+    // What it reads would stay in memory with `facts.file`.
+    Result<UniqueFd> fd = process.OpenMappedFile(location.code);
+    const Result<ElfFile> file = fd ? ElfFile::Open(*std::move(fd)) : std::unexpected(fd.error());
+    facts.code = file ? std::make_shared<const InterpreterCode>(*file)
+                      : std::make_shared<const InterpreterCode>();
   }
   return facts.code;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the seeds of the corpus anew: python3 tests/fuzz/make_corpus.py (gcc, g++, binutils, xz).
+"""Makes the seeds of the corpus anew: python3 tests/fuzz/make_corpus.py (gcc, g++, clang-19, binutils, xz).
 
 What fuzzing found lies beside them as found_*; go_pclntab's and dotnet_metadata's are what
 their tests in tests/unit make (dotnet_metadata/compiled: the C# compiler), profile_file's pprof what the agent wrote.
@@ -44,6 +44,43 @@ def compile_elf(work, name, *options):
     run("g++", source, "-o", work / name, "-O1", "-nostdlib", "-ffreestanding", "-fno-ident", "-fcf-protection=none",
         "-shared" if "-fPIC" in options else "-static", "-Wl,--nmagic,-Ttext=0x1000,--build-id", *options)
     return work / name
+
+
+# A loop of labels, and a function for each instruction.
+LOOP = """
+void _start(const unsigned char *code, long *top) {
+  static const void *const targets[256] = {[0 ... 255] = &&unknown, [1] = &&add, [2] = &&pop};
+  if (!code) goto unknown;
+  return;
+unknown: __attribute__((cold));
+  __asm__ volatile("nop");
+  goto *targets[*code++];
+add: top[-1] += *top; --top; goto *targets[*code++];
+pop: --top; goto *targets[*code++];
+}
+"""
+TAIL_CALLS = """
+#define RULES __attribute__((preserve_none)) long
+typedef __attribute__((preserve_none)) long Handler(const unsigned char *code, long *top);
+static Handler *const targets[256];
+RULES error(const unsigned char *code, long *top) { return *code + *top; }
+RULES unknown(const unsigned char *code, long *top) { [[clang::musttail]] return error(code, top + 1); }
+RULES add(const unsigned char *code, long *top) { top[-1] += *top; [[clang::musttail]] return targets[*code](code + 1, top - 1); }
+RULES pop(const unsigned char *code, long *top) { [[clang::musttail]] return targets[*code](code + 1, top - 1); }
+static Handler *const targets[256] = {[0 ... 255] = unknown, [1] = add, [2] = pop};
+RULES start(const unsigned char *code, long *top) { [[clang::musttail]] return targets[*code](code + 1, top); }
+long _start(const unsigned char *code, long *top) { return start(code, top) + 1; }
+"""
+
+
+def make_interpreters(work):
+    for name, compiler, text in (("loop", "gcc", LOOP), ("tail_calls", "clang-19", TAIL_CALLS)):
+        source = work / f"{name}.c"
+        source.write_text(text.replace("_start", "_PyEval_EvalFrameDefault"))
+        run(compiler, source, "-o", work / name, "-O2", "-fno-pic", "-fcf-protection=none" if compiler == "gcc" else "-fno-addrsig", "-nostdlib", "-static", "-ffreestanding",
+            "-fasynchronous-unwind-tables", "-Wl,--nmagic,-Ttext=0x1000,-e,0,--build-id=none", "-Wno-initializer-overrides")
+        run("strip", "-K", "_PyEval_EvalFrameDefault", work / name)
+        put("interpreter_code", name, (work / name).read_bytes())
 
 
 def section(work, file, name):
@@ -270,6 +307,7 @@ def main():
         assert shutil.which(tool), tool
     with tempfile.TemporaryDirectory() as work:
         make_elf_files(pathlib.Path(work))
+        make_interpreters(pathlib.Path(work))
     make_jit_files()
     make_texts()
     make_dotnet_frames()
