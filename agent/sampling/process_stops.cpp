@@ -21,7 +21,7 @@ constexpr std::size_t kMaxWaitingBytes = 32u << 20;
 }  // namespace
 
 bool ProcessSampler::MayStop(const Thread& thread, MonotonicTime now) const {
-  if (now < stops_refused_until_) return false;
+  if (ReadsRunning() && now < stops_refused_until_) return false;
   return context_.has_ptrace_capability || (thread.flags & kForkNoExec) == 0 ||
          now - born_ > kForkToExec;
 }

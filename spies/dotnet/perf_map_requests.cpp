@@ -143,7 +143,14 @@ void PerfMapRequests::Run(const std::stop_token& stop) {
       std::ranges::move(added_, std::back_inserter(open));
       added_.clear();
     }
-    std::erase_if(open, [&](const Request& request) { return IsSettled(request, stop); });
+    std::erase_if(open, [&](const Request& request) {
+      return !stop.stop_requested() && IsSettled(request, stop);
+    });
+  }
+  {
+    const std::lock_guard lock(mutex_);  // what came while one was waited for
+    std::ranges::move(added_, std::back_inserter(open));
+    added_.clear();
   }
   for (const Request& request : open) {
     SayMachineCode(request.process, request.stat.comm, request.why,
