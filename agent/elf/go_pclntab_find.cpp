@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/elf/go_pclntab.h"
+#include "agent/elf/relocated_words.h"
 
 namespace agent {
 namespace {
@@ -40,27 +41,6 @@ std::uint64_t WordAt(std::span<const std::byte> bytes, std::size_t offset) {
   return value;
 }
 
-// The relocations of a position-independent program that write an address of its own.
-std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& elf) {
-  std::uint64_t address = 0;
-  std::uint64_t size = 0;
-  for (const ElfDynamicEntry& entry : elf.ReadDynamic()) {
-    if (entry.tag == DT_RELA) address = entry.value;
-    if (entry.tag == DT_RELASZ) size = entry.value;
-  }
-  if (address == 0 || size > kMaxRelocations) return {};
-  const auto bytes = elf.ReadLoaded(ElfAddress{address}, size);
-  const std::uint32_t relative =
-      elf.machine() == EM_AARCH64 ? R_AARCH64_RELATIVE : R_X86_64_RELATIVE;
-  std::vector<Elf64_Rela> found;
-  for (std::size_t i = 0; i + sizeof(Elf64_Rela) <= bytes.size(); i += sizeof(Elf64_Rela)) {
-    Elf64_Rela relocation;
-    std::memcpy(&relocation, bytes.data() + i, sizeof relocation);
-    if (ELF64_R_TYPE(relocation.r_info) == relative) found.push_back(relocation);
-  }
-  return found;
-}
-
 }  // namespace
 
 bool IsGo(const ElfFile& elf) {
@@ -81,7 +61,7 @@ class GoPclntabFinder {
       if (section && section->address != ElfAddress{}) places.push_back(*section);
     }
     if (places.empty() && !IsGo(elf_)) return std::nullopt;
-    relocations_ = RelativeRelocations(elf_);
+    relocations_ = RelativeRelocations(elf_, kMaxRelocations);
     if (places.empty()) {
       if (const auto symbol = elf_.FindSymbol("runtime.pclntab")) {
         places.push_back({symbol->address, symbol->size != 0 ? symbol->size : kMaxTable});

@@ -2,8 +2,9 @@
 // Pointers in an ELF file's data.
 #pragma once
 
+#include <elf.h>
+
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,11 @@
 #include "agent/elf/elf_file.h"
 
 namespace agent {
+
+/// The relocations (DT_RELA) of a position-independent file that write an address of its own, in
+/// the file's order; none where they take more than `most_bytes`.
+[[nodiscard]] std::vector<Elf64_Rela> RelativeRelocations(const ElfFile& file,
+                                                          std::uint64_t most_bytes);
 
 /// Words of a file's data as the dynamic linker leaves them in a process, with the file's own
 /// addresses: relative relocations (DT_RELA) have them elsewhere. Those of DT_RELR are in place.

@@ -43,8 +43,8 @@ struct SamplingContext {
   SharedPage* page = nullptr;
   /// The window that samples go to; another one after each hand-over.
   std::unique_ptr<Profile> window;
-  /// Stop every thread for its sample, as py-spy's --blocking does; else only when a stack is torn
-  /// in every try.
+  /// Stop every thread for its sample, as py-spy's --blocking does; else only those whose stack
+  /// cannot be read truly without it (Stillness).
   bool always_stop = false;
   /// Time that threads spend asleep is profiled as well.
   bool wall = false;

@@ -137,7 +137,7 @@ void ProcessSampler::OnReleased(Tid tid) {
       AddSample(thread, thread.asked, thread.asked_at);
     }
     Finished(thread);
-    if (!spy_ || spy_->NeedsStop() || !thread.stillness.WantsReading()) return;
+    if (!ReadsRunning() || !thread.stillness.WantsReading()) return;
     const StackOutcome reading = spy_->ReadStack(thread.inner_tid, Tries::kOne);
     thread.stillness.See(reading == StackOutcome::kTorn);
   } else {
