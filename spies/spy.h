@@ -54,8 +54,12 @@ class QuickLooks {
   [[nodiscard]] virtual std::uint64_t generation() const = 0;
 };
 
-/// How often a stack that changes while it is read is read again.
-enum class Tries { kOne, kMany };
+/// How a stack is read.
+enum class ReadMode {
+  kRunningOnce,  ///< Of a thread that runs: where it changes meanwhile, that is told.
+  kRunning,      ///< The same, but then it is read again, a few times.
+  kStill,        ///< Of a thread that stands still until ReadStack has returned.
+};
 
 /// One runtime in one process. Sampling thread only. Only looks: the sampling loop owns every stop.
 class Spy {
@@ -65,19 +69,17 @@ class Spy {
   /// The runtime and its version: "CPython 3.12.1".
   [[nodiscard]] virtual std::string_view Runtime() const = 0;
 
-  /// Reads the stack of one thread into `stack` (emptied first). Works on running and on stopped
-  /// threads. May be called with the thread stopped: then it makes a bounded number of memory reads
-  /// and nothing else, but for the naming of code seen for the first time, which it does in
-  /// NameFrames.
-  virtual StackOutcome ReadStack(InnerTid tid, Tries tries) = 0;
+  /// Reads the stack of one thread, for NameFrames: a bounded number of memory reads and nothing
+  /// else.
+  virtual StackOutcome ReadStack(InnerTid tid, ReadMode mode) = 0;
   /// Whether ReadStack is for stopped threads, or such as do not run, only.
   [[nodiscard]] virtual bool NeedsStop() const { return false; }
   /// Before a stop for ReadStack: does what can be done while the thread runs. False when no stop
   /// is needed, for the thread runs no code of this runtime.
   virtual bool PrepareStop(InnerTid /*tid*/) { return true; }
   /// Names the frames that the last ReadStack (kStack or kTruncated) found: leaf first. Called
-  /// after the thread was let go; where that was too late (kUnreadable: code objects were freed in
-  /// between, `stack` is then empty) once more with the thread stopped.
+  /// after the thread was let go; where that was too late (kUnreadable, `stack` is then empty: code
+  /// was freed in between, or is new and the thread ran) once more with the thread stopped.
   virtual StackOutcome NameFrames(Stack& stack) = 0;
   /// What the runtime calls a thread whose stack was read, UTF-8; nothing where it has no name for
   /// it, or not yet. Called for threads that run, now and then; makes a bounded number of reads.

@@ -247,13 +247,16 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   const bool may_stop = MayStop(thread, now);
   if (spy_->NeedsStop()) {
     if (!spy_->PrepareStop(thread.inner_tid)) {
-      if (Count(spy_->ReadStack(thread.inner_tid, Tries::kOne))) AddSample(thread, now, wall);
+      if (Count(spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce))) AddSample(thread, now, wall);
       return;
     }
   } else if (!spy_->WantsSnapshots() && !(ReadsByStop(thread) && may_stop)) {
-    const StackOutcome outcome = NameAfter(ReadRunning(thread));
-    // Where a code object was freed before it was named, name it while the thread stands still.
-    thread.name_stopped = outcome == StackOutcome::kUnreadable;
+    StackOutcome outcome = NameAfter(ReadRunning(thread));
+    if (outcome == StackOutcome::kUnreadable) {
+      // New code: a stop tells whether the frames were of it. The next reading knows it.
+      thread.stillness.See(/*refused=*/true);
+      if (!may_stop) outcome = NameAfter(spy_->ReadStack(thread.inner_tid, ReadMode::kRunning));
+    }
     // At such a rate the next look comes at once, and will do; a thread that waits for a CPU in the
     // middle of a call is no use to stop.
     if (outcome == StackOutcome::kTorn && context_.bursts && ++thread.torn_looks < kMostTorn) {
@@ -279,10 +282,10 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
 
 // Of a spy that can read running threads.
 StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
-  const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, Tries::kOne);
+  const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce);
   thread.stillness.See(outcome == StackOutcome::kTorn);
   if (outcome != StackOutcome::kTorn) return outcome;
-  return spy_->ReadStack(thread.inner_tid, Tries::kMany);
+  return spy_->ReadStack(thread.inner_tid, ReadMode::kRunning);
 }
 
 void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wall) {

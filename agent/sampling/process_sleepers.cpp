@@ -34,7 +34,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
   if (!spy_ || !spy_->WantsSnapshots()) {
     stack_.clear();
     if (spy_ && spy_->PrepareStop(thread.inner_tid)) {
-      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
+      const StackOutcome outcome = NameAfter(spy_->ReadStack(thread.inner_tid, ReadMode::kStill));
       if (outcome == StackOutcome::kWithoutGil) {
         LeaveOutWallTime(thread, now);
         thread.was_running = false;
@@ -42,7 +42,7 @@ void ProcessSampler::TakeSleeper(Thread& thread, MonotonicTime now, WallTime wal
       }
     }
     // Only if it did not run meanwhile is this one stack.
-    if (spy_ && spy_->NeedsStop() && HasRun(thread)) return;
+    if (spy_ && HasRun(thread)) return;
     if (stack_.empty())
       stack_.push_back({.function = spy_ ? context_.no_frames : context_.not_read});
     AddSleeper(thread, **call, kernel_frames, now);

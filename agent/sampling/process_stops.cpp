@@ -54,7 +54,10 @@ void ProcessSampler::TakeUnstopped(Thread& thread, WallTime wall) {
   const bool again =
       std::exchange(stops_refused_until_, now + kPauseAfterRefusal) != MonotonicTime{};
   StackOutcome outcome = StackOutcome::kTorn;
-  if (ReadsRunning()) outcome = NameAfter(spy_->ReadStack(thread.inner_tid, Tries::kMany));
+  for (int look = 0; ReadsRunning() && look < 2; ++look) {
+    outcome = NameAfter(spy_->ReadStack(thread.inner_tid, ReadMode::kRunning));
+    if (outcome != StackOutcome::kUnreadable) break;  // new code is known at the second look
+  }
   if (outcome == StackOutcome::kTorn) {
     stack_ = {{.function = context_.not_read}};
   } else if (!Count(outcome)) {
@@ -90,7 +93,7 @@ void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {
   if (thread.is_missed) return;
   thread.misses = 0;
   if (!spy_->WantsSnapshots()) {
-    stopped_outcome_ = spy_->ReadStack(thread.inner_tid, Tries::kOne);
+    stopped_outcome_ = spy_->ReadStack(thread.inner_tid, ReadMode::kStill);
     if (thread.name_stopped) stopped_outcome_ = NameAfter(stopped_outcome_);
     return;
   }
@@ -138,8 +141,9 @@ void ProcessSampler::OnReleased(Tid tid) {
     }
     Finished(thread);
     if (!ReadsRunning() || !thread.stillness.WantsReading()) return;
-    const StackOutcome reading = spy_->ReadStack(thread.inner_tid, Tries::kOne);
-    thread.stillness.See(reading == StackOutcome::kTorn);
+    const StackOutcome reading =
+        NameAfter(spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce));
+    thread.stillness.See(reading == StackOutcome::kTorn || reading == StackOutcome::kUnreadable);
   } else {
     context_.copier.Keep(snapshots_.back().content);
     context_.waiting_bytes += snapshots_.back().content.stacks[0].bytes.size();

@@ -12,7 +12,8 @@ namespace agent {
 /// by at most the share of refused readings. (Measured, 57 calls in 1.1 us, then a loop of 2.1 us:
 /// 24 points wrong, in either direction, for the readings also slow down the calls.) Up to 2 % are
 /// borne; beyond, each sample of the thread is taken by a stop, and every eighth is followed by a
-/// reading that only tells whether that is still so.
+/// reading that only tells whether that is still so. Code that is met for the first time, which
+/// needs a stop as well, counts like a refusal.
 class Stillness {
  public:
   [[nodiscard]] bool NeedsStop() const { return moves_; }

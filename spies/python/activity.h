@@ -51,6 +51,7 @@ struct Activity {
   std::int32_t locked = 1;
   std::uint64_t gc_frame = 0;
   std::uint64_t code_generation = 0;
+  bool code_was_freed = false;  // while the thread was read
   std::array<std::byte, ActivityPlaces::kMaxWindow> window;
 
   /// Makes this a part of a read: appends what is known to `ranges`, which refer to this object.

@@ -99,28 +99,28 @@ std::uint32_t CodeCache::LineOf(Code& code, const RawFrame& frame) const {
   return place->second;
 }
 
-// Reads those of distinct_, by one system call for most. A range of a read costs more than a
-// thousand bytes: what lies near each other is read as one.
-Result<void> CodeCache::ReadIdentities() {
-  if (!distinct_.empty() && distinct_.back().value() > kMaxAddress) {
+// Of seen.codes, by one system call for most. A range of a read costs more than a thousand bytes:
+// what lies near each other is read as one.
+Result<void> CodeCache::ReadIdentities(CodeIdentities& seen) {
+  if (!seen.codes.empty() && seen.codes.back().value() > kMaxAddress) {
     return Fail(Errc::kUnreadable, "not a code object");
   }
   pieces_.clear();
-  places_.clear();
+  seen.places.clear();
   std::size_t before = 0;  // the bytes of all pieces but the last
-  for (const RemoteAddress code : distinct_) {
+  for (const RemoteAddress code : seen.codes) {
     const std::uint64_t start = code.value() + identity_start_;
     if (pieces_.empty() || start > pieces_.back().end + kMaxGap) {
       if (!pieces_.empty()) before += pieces_.back().end - pieces_.back().start;
       pieces_.push_back({start, start});
     }
     Piece& piece = pieces_.back();
-    places_.push_back(before + (start - piece.start));
+    seen.places.push_back(before + (start - piece.start));
     piece.end = std::max(piece.end, start + identity_size_);
   }
   if (!pieces_.empty()) before += pieces_.back().end - pieces_.back().start;
-  identities_.resize(before);
-  std::span<std::byte> rest = identities_;
+  seen.bytes.resize(before);
+  std::span<std::byte> rest = seen.bytes;
   for (std::size_t first = 0; first < pieces_.size(); first += ProcessMemory::kMaxRanges) {
     ranges_.clear();
     const std::size_t count = std::min(pieces_.size() - first, ProcessMemory::kMaxRanges);
@@ -131,17 +131,17 @@ Result<void> CodeCache::ReadIdentities() {
     }
     AGENT_CHECK_OK(memory_.ReadRanges(ranges_));
   }
-  for (std::size_t i = 0; i < distinct_.size(); ++i) BlankWhatChanges(IdentityOf(i));
+  for (std::size_t i = 0; i < seen.codes.size(); ++i) BlankWhatChanges(IdentityOf(seen, i));
   return {};
 }
 
 bool CodeCache::AreUnchanged(std::span<const RemoteAddress> codes) {
-  distinct_.assign(codes.begin(), codes.end());
-  std::ranges::sort(distinct_);
-  if (!ReadIdentities()) return false;
-  for (std::size_t i = 0; i < distinct_.size(); ++i) {
-    const auto identity = IdentityOf(i);
-    const auto known = codes_.find(distinct_[i]);
+  unchanged_.codes.assign(codes.begin(), codes.end());
+  std::ranges::sort(unchanged_.codes);
+  if (!ReadIdentities(unchanged_)) return false;
+  for (std::size_t i = 0; i < unchanged_.codes.size(); ++i) {
+    const auto identity = IdentityOf(unchanged_, i);
+    const auto known = codes_.find(unchanged_.codes[i]);
     if (known == codes_.end() || !std::ranges::equal(known->second.identity, identity))
       return false;
   }
@@ -162,36 +162,52 @@ bool CodeCache::IsOf(const CodeEpoch& epoch, RemoteAddress address) const {
   return known != codes_.end() && known->second.epoch == epoch;
 }
 
+Result<void> CodeCache::Identify(std::span<const RawFrame> frames, const CodeEpoch& epoch,
+                                 CodeIdentities& seen) {
+  seen.codes.clear();
+  for (const RawFrame& frame : frames) {
+    if (!IsOf(epoch, frame.code)) seen.codes.push_back(frame.code);
+  }
+  std::ranges::sort(seen.codes);
+  seen.codes.erase(std::ranges::unique(seen.codes).begin(), seen.codes.end());
+  AGENT_CHECK_OK(ReadIdentities(seen));
+  seen.are_taken = true;
+  return {};
+}
+
 Result<void> CodeCache::Name(std::span<const RawFrame> frames, const CodeEpoch& epoch,
-                             Stack& stack) {
+                             CodeIdentities& seen, Stack& stack) {
   stack.clear();
   if (codes_.size() + frames.size() > kMaxCodes || table_bytes_ > kMaxTableBytes) {
     codes_.clear();
     table_bytes_ = 0;
   }
-  distinct_.clear();
-  for (const RawFrame& frame : frames) {
-    if (!IsOf(epoch, frame.code)) distinct_.push_back(frame.code);
-  }
-  std::ranges::sort(distinct_);
-  distinct_.erase(std::ranges::unique(distinct_).begin(), distinct_.end());
-  if (!distinct_.empty()) AGENT_CHECK_OK(ReadIdentities());
-  for (std::size_t i = 0; i < distinct_.size(); ++i) {
-    const auto identity = IdentityOf(i);
-    Code& code = codes_[distinct_[i]];
+  const bool in_time = seen.are_taken;
+  if (!in_time) AGENT_CHECK_OK(Identify(frames, epoch, seen));
+  bool all_known = true;
+  for (std::size_t i = 0; i < seen.codes.size(); ++i) {
+    const auto identity = IdentityOf(seen, i);
+    Code& code = codes_[seen.codes[i]];
     const bool is_known = code.function != nullptr && std::ranges::equal(code.identity, identity);
     if (!is_known) {
-      if (Result<void> loaded = Load(distinct_[i], identity, code); !loaded) {
-        codes_.erase(distinct_[i]);
+      if (Result<void> loaded = Load(seen.codes[i], identity, code); !loaded) {
+        codes_.erase(seen.codes[i]);
         return loaded;
       }
     }
+    all_known &= is_known;
     code.epoch = epoch;
   }
+  if (!in_time && !all_known) return Fail(Errc::kUnreadable, "code objects that are new");
   stack.reserve(frames.size());
   for (const RawFrame& frame : frames) {
-    Code& code = codes_[frame.code];
-    stack.push_back({code.function, LineOf(code, frame)});
+    const auto known = codes_.find(frame.code);
+    // Forgotten since they were seen.
+    if (known == codes_.end() || known->second.epoch != epoch) {
+      stack.clear();
+      return Fail(Errc::kUnreadable, "code objects forgotten");
+    }
+    stack.push_back({known->second.function, LineOf(known->second, frame)});
   }
   return {};
 }

@@ -25,6 +25,14 @@ struct CodeEpoch {
   friend bool operator==(const CodeEpoch&, const CodeEpoch&) = default;
 };
 
+/// The fields by which the code objects of a stack are known, as they were at one moment.
+struct CodeIdentities {
+  std::vector<RemoteAddress> codes;  ///< By address; without those that are known by their epoch.
+  std::vector<std::size_t> places;   ///< Of each in `bytes`.
+  std::vector<std::byte> bytes;      ///< And what lies between them.
+  bool are_taken = false;            ///< While the thread whose frames hold them stood still.
+};
+
 /// Sampling thread only.
 class CodeCache {
  public:
@@ -32,11 +40,17 @@ class CodeCache {
   CodeCache(ProcessMemory& memory, const Layout& layout, RemoteAddress code_type,
             FunctionTable& functions);
 
-  /// Names `frames` into `stack`, both leaf first. The fields by which a code object is known are
-  /// read anew each time, all in one call: an address that holds another code object by now is read
-  /// again. Not of those that were seen in the same epoch, which is that of the moment after the
-  /// frames were read. kUnreadable when one of them is no code object.
-  Result<void> Name(std::span<const RawFrame> frames, const CodeEpoch& epoch, Stack& stack);
+  /// While the thread of `frames` still stands where they were read: what their code objects are,
+  /// most by one call, without those that were seen in the same epoch.
+  Result<void> Identify(std::span<const RawFrame> frames, const CodeEpoch& epoch,
+                        CodeIdentities& seen);
+  /// Names `frames` into `stack`, both leaf first: by `seen`, or where that was not taken by what
+  /// their code objects are now. An address that holds another code object than before is read
+  /// again. kUnreadable when one of them is no code object, or has been freed since; and when one
+  /// that was not `seen` is new: it may have come after the frames were read. The next time it is
+  /// known.
+  Result<void> Name(std::span<const RawFrame> frames, const CodeEpoch& epoch, CodeIdentities& seen,
+                    Stack& stack);
   /// Reads the same fields again, of code objects that Name has seen: whether each of them is still
   /// what it was.
   bool AreUnchanged(std::span<const RemoteAddress> codes);
@@ -58,9 +72,9 @@ class CodeCache {
 
   void BlankWhatChanges(std::span<std::byte> identity) const;
   [[nodiscard]] bool IsOf(const CodeEpoch& epoch, RemoteAddress address) const;
-  Result<void> ReadIdentities();
-  std::span<std::byte> IdentityOf(std::size_t i) {
-    return std::span(identities_).subspan(places_[i], identity_size_);
+  Result<void> ReadIdentities(CodeIdentities& seen);
+  std::span<std::byte> IdentityOf(CodeIdentities& seen, std::size_t i) const {
+    return std::span(seen.bytes).subspan(seen.places[i], identity_size_);
   }
   Result<void> Load(RemoteAddress address, std::span<const std::byte> identity, Code& code);
   RemoteAddress BytecodeOf(const RawFrame& frame) const;
@@ -79,11 +93,9 @@ class CodeCache {
     std::uint64_t start = 0;
     std::uint64_t end = 0;
   };
-  std::vector<RemoteAddress> distinct_;  // by address
-  std::vector<Piece> pieces_;            // of memory, with what is read of distinct_
-  std::vector<std::byte> identities_;    // and what lies between them
-  std::vector<std::size_t> places_;      // in it, of each of distinct_
+  std::vector<Piece> pieces_;  // of memory, with what is read
   std::vector<ReadRange> ranges_;
+  CodeIdentities unchanged_;  // AreUnchanged's
 };
 
 }  // namespace agent::python

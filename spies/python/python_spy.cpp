@@ -68,6 +68,7 @@ struct Reading {
   bool holds_gil = false;
   std::vector<FrameMark> task_marks;
   CodeEpoch epoch;  // of all the frames
+  CodeIdentities codes;
 };
 
 // The Python stack of a snapshot: as it was read while the thread stood still, then named.
@@ -121,19 +122,19 @@ class PythonSpy final : public Spy {
     return true;
   }
 
-  StackOutcome ReadStack(InnerTid tid, Tries tries) override {
-    StackOutcome outcome = TryReadStack(tid, tries);
+  StackOutcome ReadStack(InnerTid tid, ReadMode mode) override {
+    StackOutcome outcome = TryReadStack(tid, mode);
     if (moved_) {
       // The thread state went to another thread: look for the one that this thread has now, once.
       static_cast<void>(threads_.Refresh());
-      outcome = TryReadStack(tid, tries);
+      outcome = TryReadStack(tid, mode);
     }
     return outcome;
   }
 
   StackOutcome NameFrames(Stack& stack) override {
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
-    const Result<void> named = codes_.Name(reading_.frames, reading_.epoch, stack);
+    const Result<void> named = codes_.Name(reading_.frames, reading_.epoch, reading_.codes, stack);
     if (named) {
       const std::vector<FrameMark> marks = MarksOf(reading_, stack);
       for (const FrameMark& mark : std::views::reverse(marks)) {
@@ -181,7 +182,7 @@ class PythonSpy final : public Spy {
   [[nodiscard]] bool WantsSnapshots() const override { return native_ != nullptr; }
   void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override {
     auto part = std::make_shared<PythonPart>();
-    part->outcome = TryReadStack(tid, Tries::kOne);
+    part->outcome = TryReadStack(tid, ReadMode::kStill);
     if (moved_) part->outcome = StackOutcome::kTorn;  // PrepareStop finds what it has now
     if (learn_from_ != nullptr) linked_reader_.Learn(*std::exchange(learn_from_, nullptr));
     part->reading = std::move(reading_);
@@ -229,7 +230,7 @@ class PythonSpy final : public Spy {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
     Stack names;
-    const Result<void> named = codes_.Name(part.reading.frames, part.reading.epoch, names);
+    const Result<void> named = codes_.Name(part.reading.frames, part.reading.epoch, part.reading.codes, names);
     if (!named) {
       const bool is_gone = named.error().code == Errc::kGone;
       part.outcome = is_gone ? StackOutcome::kGone : StackOutcome::kUnreadable;
@@ -285,9 +286,9 @@ class PythonSpy final : public Spy {
       reading_.gc_at = state.gc_at;
   }
 
-  ReadOutcome Read(ThreadState& state, InnerTid tid, Tries tries) {
+  ReadOutcome Read(ThreadState& state, InnerTid tid, ReadMode mode) {
     if (!layout_.frame.is_linked) {
-      return reader_.Read(state, state.native_id, tries, reading_.frames);
+      return reader_.Read(state, state.native_id, mode, reading_.frames);
     }
     // Of a thread with several states, those of sub-interpreters, the last one is the deepest.
     learn_from_ = &state;
@@ -302,12 +303,13 @@ class PythonSpy final : public Spy {
     }
   }
 
-  StackOutcome TryReadStack(InnerTid tid, Tries tries) {
+  StackOutcome TryReadStack(InnerTid tid, ReadMode mode) {
     reading_.frames.clear();
     reading_.gc_at.reset();
     reading_.holds_gil = false;
     reading_.task_marks.clear();
     reading_.epoch = {};
+    reading_.codes.are_taken = false;
     learn_from_ = nullptr;
     moved_ = false;
     // Of a stopped thread, what PrepareStop has found.
@@ -316,7 +318,7 @@ class PythonSpy final : public Spy {
     if (states == nullptr) return nothing;
     bool truncated = false;
     for (ThreadState& state : *states) {
-      switch (Read(state, tid, tries)) {
+      switch (Read(state, tid, mode)) {
         case ReadOutcome::kStack:
           break;
         case ReadOutcome::kTruncated:
@@ -335,7 +337,7 @@ class PythonSpy final : public Spy {
       }
       NoteCollector(state);
       // The interpreters' epochs are not one.
-      if (states->size() == 1) {
+      if (states->size() == 1 && !state.activity.code_was_freed) {
         reading_.epoch = {state.places.code_generation, state.activity.code_generation};
       }
       if (tasks_ != nullptr) AddTasks(state);
@@ -343,6 +345,9 @@ class PythonSpy final : public Spy {
     }
     if (gil_only_ && !reading_.holds_gil) return StackOutcome::kWithoutGil;
     if (reading_.frames.empty()) return StackOutcome::kNoFrames;
+    if (mode == ReadMode::kStill) {
+      static_cast<void>(codes_.Identify(reading_.frames, reading_.epoch, reading_.codes));
+    }
     return truncated ? StackOutcome::kTruncated : StackOutcome::kStack;
   }
 

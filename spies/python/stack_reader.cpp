@@ -29,9 +29,9 @@ StackReader::StackReader(ProcessMemory& memory, const Layout& layout)
   thread_bytes_.resize(thread_read_size_);
 }
 
-ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, Tries tries,
+ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, ReadMode mode,
                               std::vector<RawFrame>& frames) {
-  const int most_refusals = tries == Tries::kOne ? 1 : kMaxRefusals;
+  const int most_refusals = mode == ReadMode::kRunning ? kMaxRefusals : 1;
   const std::size_t before = frames.size();
   int refusals = 0;
   for (int attempt = 0; attempt < kMaxAttempts && refusals < most_refusals; ++attempt) {
@@ -87,7 +87,12 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
   std::uint64_t inner_before = 0;
   std::array<std::uint64_t, 2> inner_after{};  // each copy
   std::array<std::uint64_t, 2> holder_after{};
+  std::uint64_t generation_before = 0;
+  const bool tells_generation = !state.places.code_generation.IsNull();
   ranges_.clear();
+  if (tells_generation) {
+    ranges_.push_back({state.places.code_generation, BytesOf(generation_before)});
+  }
   ranges_.push_back({state.address.Plus(thread_read_start_), thread_bytes_});
   const bool read_inner = through_cframe && !state.cframe.IsNull();
   if (read_inner) ranges_.push_back({inner, BytesOf(inner_before)});
@@ -101,8 +106,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     ranges_.push_back({holder, BytesOf(holder_after[copy])});
     if (copy == 0) state.activity.AddRanges(state.places, ranges_);
   }
-  // Last: what it does not count yet had not been freed when the frames were read.
-  if (!state.places.code_generation.IsNull()) {
+  if (tells_generation) {
     ranges_.push_back({state.places.code_generation, BytesOf(state.activity.code_generation)});
   }
 
@@ -115,6 +119,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     return Snapshot::kElsewhere;
   }
   state.activity.Take(state.places);
+  state.activity.code_was_freed = generation_before != state.activity.code_generation;
   const auto native_id = static_cast<std::int64_t>(
       LoadWord(thread_bytes_.data(), layout_.thread.native_thread_id - thread_read_start_));
   if (native_id != static_cast<std::int64_t>(tid)) return Snapshot::kMoved;

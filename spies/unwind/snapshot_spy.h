@@ -33,7 +33,7 @@ class SnapshotSpy final : public Spy {
 
   [[nodiscard]] std::string_view Runtime() const override { return runtime_; }
   [[nodiscard]] bool WantsSnapshots() const override { return true; }
-  StackOutcome ReadStack(InnerTid, Tries) override { return StackOutcome::kNoFrames; }
+  StackOutcome ReadStack(InnerTid, ReadMode) override { return StackOutcome::kNoFrames; }
   StackOutcome NameFrames(Stack&) override { return StackOutcome::kStack; }
   void CopyMore(InnerTid tid, ThreadSnapshot& snapshot) override;
   StackOutcome ReadSnapshot(const ThreadSnapshot& snapshot, MonotonicTime now, StackExtent& extent,

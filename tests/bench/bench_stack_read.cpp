@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   Stack stack;
   for (int i = 0; i < looks; ++i) {
     const MonotonicTime begin = clock.Now();
-    const StackOutcome outcome = (*spy)->ReadStack(InnerTid{pid}, Tries::kMany);
+    const StackOutcome outcome = (*spy)->ReadStack(InnerTid{pid}, ReadMode::kRunning);
     const MonotonicTime middle = clock.Now();
     ++outcomes[static_cast<std::size_t>(outcome)];
     if (outcome != StackOutcome::kStack) continue;
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   std::int64_t bursts = 0;
   const MonotonicTime quick_begin = clock.Now();
   while (quick < looks && clock.Now() - quick_begin < std::chrono::seconds(5)) {
-    if ((*spy)->ReadStack(InnerTid{pid}, Tries::kMany) != StackOutcome::kStack) continue;
+    if ((*spy)->ReadStack(InnerTid{pid}, ReadMode::kRunning) != StackOutcome::kStack) continue;
     if ((*spy)->NameFrames(stack) != StackOutcome::kStack) continue;
     QuickLooks* burst = (*spy)->BeginBurst(InnerTid{pid}, stack);
     if (burst == nullptr) continue;

@@ -48,7 +48,7 @@ inline std::vector<std::string> ReadThread(Spy& spy, const Recording::Thread& th
     outcome = ReadSnapshot(spy, thread, extent, stack);
   } else {
     if (spy.NeedsStop()) spy.PrepareStop(thread.tid);
-    outcome = spy.ReadStack(thread.tid, Tries::kMany);
+    outcome = spy.ReadStack(thread.tid, ReadMode::kStill);
     if (outcome == StackOutcome::kStack) outcome = spy.NameFrames(stack);
   }
   if (outcome != StackOutcome::kStack) {

@@ -42,11 +42,23 @@ struct Fixture {
     memory.Put(address + layout.unicode.state, std::uint32_t{1u << 2 | 1u << 5 | 1u << 6});
     memory.PutText(address + layout.unicode.ascii_data, text);
   }
-  Result<void> Name() {
+  RawFrame Frame() const {
     RawFrame frame;
     frame.code = RemoteAddress(kCode);
     frame.instruction = RemoteAddress(kCode + layout.code.instructions);
-    return cache.Name({&frame, 1}, epoch, stack);
+    return frame;
+  }
+  // Of a thread that stands still.
+  Result<void> Name() {
+    const RawFrame frame = Frame();
+    CodeIdentities seen;
+    AGENT_CHECK_OK(cache.Identify({&frame, 1}, epoch, seen));
+    return cache.Name({&frame, 1}, epoch, seen, stack);
+  }
+  Result<void> NameRunning() {
+    const RawFrame frame = Frame();
+    CodeIdentities seen;
+    return cache.Name({&frame, 1}, epoch, seen, stack);
   }
 };
 
@@ -108,4 +120,36 @@ TEST_CASE("code cache: in one epoch nothing is read of what is known") {
   SECTION("not told") { code.epoch = {}; }
   REQUIRE(code.Name());
   CHECK(code.stack[0].function->name == "other");
+}
+
+TEST_CASE("code cache: of a thread that runs only what was known before is told") {
+  Fixture code(0x030c01f0);
+  CHECK(code.NameRunning().error().code == Errc::kUnreadable);
+  CHECK(code.stack.empty());
+  REQUIRE(code.NameRunning());
+  CHECK(code.stack[0].function->name == "handle");
+
+  // It may have come after the frames were read.
+  code.PutString(kName + 0x400, "other");
+  code.memory.Put(kCode + code.layout.code.qualname, kName + 0x400);
+  CHECK(code.NameRunning().error().code == Errc::kUnreadable);
+  REQUIRE(code.NameRunning());
+  CHECK(code.stack[0].function->name == "other");
+}
+
+TEST_CASE("code cache: what a thread ran while it stood still is told, or nothing") {
+  Fixture code(0x030c01f0);
+  const RawFrame frame = code.Frame();
+  CodeIdentities seen;
+  REQUIRE(code.cache.Identify({&frame, 1}, code.epoch, seen));
+  SECTION("it runs on") {
+    REQUIRE(code.cache.Name({&frame, 1}, code.epoch, seen, code.stack));
+    CHECK(code.stack[0].function->name == "handle");
+  }
+  SECTION("another code object came to its place before it was read") {
+    code.PutString(kName + 0x400, "other");
+    code.memory.Put(kCode + code.layout.code.qualname, kName + 0x400);
+    CHECK(code.cache.Name({&frame, 1}, code.epoch, seen, code.stack).error().code ==
+          Errc::kUnreadable);
+  }
 }

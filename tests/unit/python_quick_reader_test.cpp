@@ -89,8 +89,10 @@ struct Fixture {
   // As the spy does it.
   bool Begin() {
     frames.clear();
-    REQUIRE(reader.Read(state, kTid, Tries::kMany, frames) == ReadOutcome::kStack);
-    REQUIRE(codes.Name(frames, CodeEpoch(), named));
+    REQUIRE(reader.Read(state, kTid, ReadMode::kRunning, frames) == ReadOutcome::kStack);
+    CodeIdentities seen;
+    REQUIRE(codes.Identify(frames, CodeEpoch(), seen));
+    REQUIRE(codes.Name(frames, CodeEpoch(), seen, named));
     return quick.Begin(state, frames, reader.root(), named, now += std::chrono::microseconds(1));
   }
   Stack StackOf(std::uint32_t number) const {

@@ -52,7 +52,7 @@ struct Fixture {
   static std::uint64_t Round(std::uint64_t address) { return address / 8 * 8; }
   ReadOutcome Read() {
     frames.clear();
-    return reader.Read(state, kTid, Tries::kMany, frames);
+    return reader.Read(state, kTid, ReadMode::kRunning, frames);
   }
   [[nodiscard]] std::vector<std::uint64_t> Codes() const {
     std::vector<std::uint64_t> codes;

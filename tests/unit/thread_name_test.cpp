@@ -13,7 +13,7 @@ namespace {
 class NamingSpy final : public Spy {
  public:
   [[nodiscard]] std::string_view Runtime() const override { return "fake"; }
-  StackOutcome ReadStack(InnerTid, Tries) override { return StackOutcome::kNoFrames; }
+  StackOutcome ReadStack(InnerTid, ReadMode) override { return StackOutcome::kNoFrames; }
   StackOutcome NameFrames(Stack&) override { return StackOutcome::kNoFrames; }
   std::optional<std::string> ThreadName(InnerTid, MonotonicTime) override {
     ++asked;
