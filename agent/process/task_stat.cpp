@@ -75,6 +75,8 @@ Result<TaskStat> ParseTaskStat(std::string_view text) {
   stat.start_code = numbers.Next();  // 26
   numbers.Skip(1);
   stat.start_stack = numbers.Next();  // 28
+  numbers.Skip(10);
+  stat.cpu = static_cast<int>(numbers.Next());  // 39
   if (!numbers.ok()) return Fail(Errc::kMalformed, "stat with too few fields");
   return stat;
 }

@@ -26,6 +26,7 @@ struct TaskStat {
   /// the right to look.
   std::uint64_t start_code = 0;
   std::uint64_t start_stack = 0;
+  int cpu = -1;  ///< That it runs on, or has run on, or waits for.
 
   /// Reaped or not.
   [[nodiscard]] bool HasEnded() const { return state == 'Z' || state == 'X'; }

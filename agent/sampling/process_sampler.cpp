@@ -22,6 +22,10 @@ constexpr int kMostTorn = 4;  // ticks of bursts
 // The stack of samples that only take their share of the CPU time.
 constexpr StackId kLeftOut{0xffffffff};
 
+bool IsExact(StackOutcome outcome) {
+  return outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
+}
+
 std::string TaskPath(Pid pid, Tid tid, std::string_view file) {
   return fmt::format("/proc/{}/task/{}/{}", static_cast<pid_t>(pid), static_cast<pid_t>(tid), file);
 }
@@ -153,6 +157,7 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   const Result<SchedStat> sched = SchedStatOf(thread);
   if (!sched) return Look::kGone;
   const bool first = !thread.looked_at;
+  thread.is_beside = false;
   // A thread that was off its CPU and whose figures have not moved has not run: its stack is the
   // old one.
   if (!first && !thread.was_running && *sched == thread.last) {
@@ -198,6 +203,8 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
 void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTime now) {
   thread.stat_read = now;
   thread.was_running = stat.state == 'R';
+  thread.cpu = stat.cpu;
+  thread.is_beside = thread.was_running && stat.cpu == context_.seat.cpu();
   thread.flags = stat.flags;
   if (stat.comm != thread.comm) {
     thread.comm = stat.comm;
@@ -244,13 +251,22 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
     AddSample(thread, now, wall);
     return;
   }
+  if (spy_->NeedsStop() && !spy_->PrepareStop(thread.inner_tid)) {
+    const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce);
+    if (Count(outcome)) AddSample(thread, now, wall);
+    return;
+  }
   const bool may_stop = MayStop(thread, now);
-  if (spy_->NeedsStop()) {
-    if (!spy_->PrepareStop(thread.inner_tid)) {
-      if (Count(spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce))) AddSample(thread, now, wall);
+  const bool has_to_stand = HasToStandStill(thread);
+  if (has_to_stand && !spy_->WantsSnapshots() && !context_.always_stop) {
+    context_.seat.Want(thread.cpu);
+    const StackOutcome outcome = thread.is_beside ? ReadBeside(thread) : StackOutcome::kTorn;
+    if (IsExact(outcome)) {
+      if (Count(outcome)) AddSample(thread, now, wall);
       return;
     }
-  } else if (!spy_->WantsSnapshots() && !(ReadsByStop(thread) && may_stop)) {
+  }
+  if (ReadsRunning() && !((has_to_stand || context_.always_stop) && may_stop)) {
     StackOutcome outcome = NameAfter(ReadRunning(thread));
     if (outcome == StackOutcome::kUnreadable) {
       // New code: a stop tells whether the frames were of it. The next reading knows it.
@@ -265,8 +281,7 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
     }
     // Where that did not help, the next one will hardly do better.
     thread.torn_looks = outcome == StackOutcome::kTorn ? kMostTorn - 1 : 0;
-    const bool is_exact = outcome != StackOutcome::kTorn && outcome != StackOutcome::kUnreadable;
-    if (is_exact || (!may_stop && now >= stops_refused_until_)) {
+    if (IsExact(outcome) || (!may_stop && now >= stops_refused_until_)) {
       if (Count(outcome)) AddSample(thread, now, wall);
       if (context_.bursts && outcome == StackOutcome::kStack) BeginBurst(thread, now);
       return;
@@ -283,9 +298,17 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
 // Of a spy that can read running threads.
 StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
   const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce);
-  thread.stillness.See(outcome == StackOutcome::kTorn);
+  if (!thread.is_beside) thread.stillness.See(outcome == StackOutcome::kTorn);
   if (outcome != StackOutcome::kTorn) return outcome;
   return spy_->ReadStack(thread.inner_tid, ReadMode::kRunning);
+}
+
+// While it waits for the CPU that we are on. kTorn: another CPU has taken it.
+StackOutcome ProcessSampler::ReadBeside(Thread& thread) {
+  const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kStill);
+  if (HasRun(thread)) return StackOutcome::kTorn;
+  thread.stillness.SeeBeside();
+  return NameAfter(outcome);
 }
 
 void ProcessSampler::AddSample(Thread& thread, MonotonicTime since, WallTime wall) {

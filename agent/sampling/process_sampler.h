@@ -26,6 +26,7 @@
 #include "agent/profile/frame.h"
 #include "agent/profile/profile.h"
 #include "agent/sampling/burst.h"
+#include "agent/sampling/cpu_seat.h"
 #include "agent/sampling/cpu_weights.h"
 #include "agent/sampling/stack_copy.h"
 #include "agent/sampling/stillness.h"
@@ -43,6 +44,7 @@ struct SamplingContext {
   SharedPage* page = nullptr;
   /// The window that samples go to; another one after each hand-over.
   std::unique_ptr<Profile> window;
+  CpuSeat seat;
   /// Stop every thread for its sample, as py-spy's --blocking does; else only those whose stack
   /// cannot be read truly without it (Stillness).
   bool always_stop = false;
@@ -145,6 +147,8 @@ class ProcessSampler final : private StopClient {
     MonotonicTime wall_since;
     int torn_looks = 0;  // of bursts: one behind another
     Stillness stillness;
+    int cpu = -1;            // TaskStat::cpu
+    bool is_beside = false;  // waits for the CPU that we are on (CpuSeat), so it stands still
     MonotonicTime stat_read;
     std::uint64_t flags = 0;  // TaskStat::flags
     bool looked_at = false;
@@ -193,11 +197,12 @@ class ProcessSampler final : private StopClient {
   static Result<SchedStat> SchedStatOf(Thread& thread);
   static bool HasRun(Thread& thread);
   static bool WasOffCpu(Thread& thread, const Registers& registers);
+  StackOutcome ReadBeside(Thread& thread);
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);
   StackOutcome ReadRunning(Thread& thread);
-  [[nodiscard]] bool ReadsByStop(const Thread& thread) const;
+  [[nodiscard]] bool HasToStandStill(const Thread& thread) const;
   /// The spy can do without stops.
   [[nodiscard]] bool ReadsRunning() const {
     return spy_ && !spy_->NeedsStop() && !spy_->WantsSnapshots();

@@ -26,9 +26,10 @@ bool ProcessSampler::MayStop(const Thread& thread, MonotonicTime now) const {
          now - born_ > kForkToExec;
 }
 
-// Where the spy can do without. Rates that need bursts leave no time for it.
-bool ProcessSampler::ReadsByStop(const Thread& thread) const {
-  return context_.always_stop || (!context_.bursts && thread.stillness.NeedsStop());
+// For its stack to be read truly. Rates that need bursts leave no time for it where the spy can do
+// without.
+bool ProcessSampler::HasToStandStill(const Thread& thread) const {
+  return !ReadsRunning() || (!context_.bursts && thread.stillness.NeedsStop());
 }
 
 void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {

@@ -283,6 +283,7 @@ void Sampler::Tick() {
   // they stop (WaitForTick).
   tracer_.AwaitStops(std::min(clock_.Now() + kLongestAwait, ticks_.next() + options_.period));
   TakeStopped();
+  if (!context_.bursts) context_.seat.Settle(now);  // bursts keep our CPU busy
 }
 
 // Until a thread asks for a tick, or it is time for one. Waits by spinning: at these rates a sleep

@@ -30,6 +30,15 @@ class Stillness {
     }
   }
 
+  /// After a sample that was taken of it while it stood still beside us (CpuSeat), where no reading
+  /// tells. After some seconds of that it is judged anew.
+  void SeeBeside() {
+    if (!moves_ || ++beside_ < kBesideForReading) return;
+    beside_ = 0;
+    moves_ = false;
+    credit_ = 0;
+  }
+
   /// After a sample that was taken by a stop.
   [[nodiscard]] bool WantsReading() {
     stops_ = (stops_ + 1) % kStopsForReading;
@@ -40,10 +49,12 @@ class Stillness {
   static constexpr double kShareBorne = 0.02;
   static constexpr double kMostCredit = 4;
   static constexpr int kStopsForReading = 8;
+  static constexpr int kBesideForReading = 2000;
 
   double credit_ = 1;
   bool moves_ = false;
   int stops_ = 0;
+  int beside_ = 0;
 };
 
 }  // namespace agent

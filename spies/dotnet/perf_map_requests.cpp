@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "agent/base/cpu_binding.h"
 #include "agent/base/log.h"
 #include "agent/base/signals_blocked.h"
 #include "agent/process/proc_file.h"
@@ -130,6 +131,7 @@ void PerfMapRequests::Add(Pid process, std::string why, std::string_view unasked
 
 void PerfMapRequests::Run(const std::stop_token& stop) {
   ::pthread_setname_np(::pthread_self(), "agent-perfmap");
+  UseAllCpus();
   std::vector<Request> open;
   while (!stop.stop_requested()) {
     {

@@ -38,7 +38,7 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, ReadMode mode,
     frames.resize(before);
     state.gc_at.reset();
     if (refusals > 0) jitter_.Wait();
-    switch (TakeSnapshot(state, tid)) {
+    switch (TakeSnapshot(state, tid, mode == ReadMode::kStill ? 1 : 2)) {
       case Snapshot::kTaken:
         break;
       case Snapshot::kTorn:
@@ -77,10 +77,12 @@ ReadOutcome StackReader::Read(ThreadState& state, InnerTid tid, ReadMode mode,
 }
 
 // Fills current_, copies_ and copy_size_ by one system call.
-StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid) {
+StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid,
+                                                std::size_t copies) {
   copy_size_ = 0;
   for (const Region& region : state.regions) copy_size_ += region.size;
-  copies_.resize(2 * copy_size_);
+  copies_.resize(copies * copy_size_);
+  last_copy_ = (copies - 1) * copy_size_;
   const RemoteAddress holder = state.address.Plus(layout_.thread.frame);
   const bool through_cframe = layout_.thread.frame_is_in_cframe;
   const RemoteAddress inner = state.cframe.Plus(layout_.thread.cframe_current_frame);
@@ -97,7 +99,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
   const bool read_inner = through_cframe && !state.cframe.IsNull();
   if (read_inner) ranges_.push_back({inner, BytesOf(inner_before)});
   std::size_t offset = 0;
-  for (std::size_t copy = 0; copy < 2; ++copy) {
+  for (std::size_t copy = 0; copy < copies; ++copy) {
     for (const Region& region : state.regions) {
       ranges_.push_back({region.start, std::span(copies_).subspan(offset, region.size)});
       offset += region.size;
@@ -130,7 +132,7 @@ StackReader::Snapshot StackReader::TakeSnapshot(ThreadState& state, InnerTid tid
     state.cframe = RemoteAddress(holder_before);
     return Snapshot::kElsewhere;
   }
-  for (std::size_t copy = 0; copy < 2; ++copy) {
+  for (std::size_t copy = 0; copy < copies; ++copy) {
     if (holder_before != holder_after[copy]) return Snapshot::kTorn;
     if (inner_before != inner_after[copy]) return Snapshot::kTorn;
   }
@@ -170,7 +172,7 @@ StackReader::Attempt StackReader::WalkBoth(const ThreadState& state,
                                                                             : Walk::kLeftRegions,
               address, gc_at, entries};
     }
-    const std::byte* second = first + copy_size_;
+    const std::byte* second = first + last_copy_;
     const std::uint64_t previous = LoadWord(second, layout_.frame.previous);
     const auto owner = std::to_integer<unsigned>(second[layout_.frame.owner]);
     if (LoadWord(second, layout_.frame.executable) != LoadWord(first, layout_.frame.executable) ||

@@ -10,6 +10,8 @@
 // the current frame may come back to that height within a microsecond.) Which memory holds the
 // frames is predicted from the read before and learned anew where the chain leaves it.
 //
+// Of a thread that stands still one copy is taken.
+//
 // What the interpreter does (Activity) is read between the copies: that was so while the stack was
 // this one.
 #pragma once
@@ -69,7 +71,7 @@ class StackReader {
     kGone
   };
 
-  Snapshot TakeSnapshot(ThreadState& state, InnerTid tid);
+  Snapshot TakeSnapshot(ThreadState& state, InnerTid tid, std::size_t copies);
   Attempt WalkBoth(const ThreadState& state, std::vector<RawFrame>& frames);
   bool LearnRegions(ThreadState& state, RemoteAddress from);
   void SetRegions(ThreadState& state);
@@ -86,7 +88,8 @@ class StackReader {
   RemoteAddress current_;
   RemoteAddress root_;
   std::vector<ReadRange> ranges_;
-  std::vector<std::byte> copies_;  // both, one behind the other
+  std::vector<std::byte> copies_;  // one behind the other
+  std::size_t last_copy_ = 0;      // where it begins
   std::size_t copy_size_ = 0;
   std::vector<std::byte> thread_bytes_;
   std::vector<std::uint64_t> chain_;  // frame addresses that the walk has met

@@ -92,6 +92,31 @@ class Calls(unittest.TestCase):
         self.check("3.15")
 
 
+class Asks(unittest.TestCase):
+    """So has code between system calls, though a stop prefers their ends."""
+
+    def check(self, version):
+        run = Run(agent_runs.need_interpreters(version)[0].command("asks.py", "6"), ["--sample-rate", "1000"])
+        self.assertEqual(run.status, 0, run.stderr)
+        true = run.truth()["think"]
+        cpu = {name: 0 for name in ("think", "ask")}
+        for sample in run.profile.samples:
+            for name in {frame[0] for frame in sample["stack"]} & cpu.keys():
+                cpu[name] += sample["values"]["cpu"]
+        share = cpu["think"] / sum(cpu.values())
+        print(f"  {version}: sampled {share:.2%}, true {true:.2%}")
+        self.assertAlmostEqual(share, true, delta=0.06)
+
+    def test_asks_310(self):
+        self.check("3.10")
+
+    def test_asks_312(self):
+        self.check("3.12")
+
+    def test_asks_315(self):
+        self.check("3.15")
+
+
 class Interpreters(unittest.TestCase):
     def test_which_were_found(self):
         found = agent_runs.find_interpreters()
