@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "agent/base/cpu_binding.h"
+#include "agent/base/scheduling.h"
 
 namespace agent {
 

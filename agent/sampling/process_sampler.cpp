@@ -157,7 +157,7 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
   const Result<SchedStat> sched = SchedStatOf(thread);
   if (!sched) return Look::kGone;
   const bool first = !thread.looked_at;
-  thread.is_beside = false;
+  thread.stands_since.reset();
   // A thread that was off its CPU and whose figures have not moved has not run: its stack is the
   // old one.
   if (!first && !thread.was_running && *sched == thread.last) {
@@ -204,7 +204,7 @@ void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTim
   thread.stat_read = now;
   thread.was_running = stat.state == 'R';
   thread.cpu = stat.cpu;
-  thread.is_beside = thread.was_running && stat.cpu == context_.seat.cpu();
+  if (thread.was_running && stat.cpu == context_.seat.cpu()) thread.stands_since = now;
   thread.flags = stat.flags;
   if (stat.comm != thread.comm) {
     thread.comm = stat.comm;
@@ -258,9 +258,12 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   }
   const bool may_stop = MayStop(thread, now);
   const bool has_to_stand = HasToStandStill(thread);
-  if (has_to_stand && !spy_->WantsSnapshots() && !context_.always_stop) {
-    context_.seat.Want(thread.cpu);
-    const StackOutcome outcome = thread.is_beside ? ReadBeside(thread) : StackOutcome::kTorn;
+  if (has_to_stand && !context_.bursts) {
+    if (!spy_->WantsSnapshots()) context_.seat.Want(thread.cpu);
+    if (!thread.stands_since) thread.stands_since = context_.pacers.Hold(thread.cpu);
+  }
+  if (has_to_stand && thread.stands_since && !spy_->WantsSnapshots() && !context_.always_stop) {
+    const StackOutcome outcome = ReadStanding(thread);
     if (IsExact(outcome)) {
       if (Count(outcome)) AddSample(thread, now, wall);
       return;
@@ -298,16 +301,18 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
 // Of a spy that can read running threads.
 StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
   const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce);
-  if (!thread.is_beside) thread.stillness.See(outcome == StackOutcome::kTorn);
+  if (!thread.stands_since) thread.stillness.See(outcome == StackOutcome::kTorn);
   if (outcome != StackOutcome::kTorn) return outcome;
   return spy_->ReadStack(thread.inner_tid, ReadMode::kRunning);
 }
 
-// While it waits for the CPU that we are on. kTorn: another CPU has taken it.
-StackOutcome ProcessSampler::ReadBeside(Thread& thread) {
+// While it waits for a CPU that we keep. kTorn: another one has taken it.
+StackOutcome ProcessSampler::ReadStanding(Thread& thread) {
   const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kStill);
-  if (HasRun(thread)) return StackOutcome::kTorn;
-  thread.stillness.SeeBeside();
+  const bool has_run = HasRun(thread);
+  context_.pacers.Release(thread.cpu);
+  if (has_run) return StackOutcome::kTorn;
+  thread.stillness.SeeStanding();
   return NameAfter(outcome);
 }
 

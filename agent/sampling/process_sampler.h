@@ -28,6 +28,7 @@
 #include "agent/sampling/burst.h"
 #include "agent/sampling/cpu_seat.h"
 #include "agent/sampling/cpu_weights.h"
+#include "agent/sampling/pacers.h"
 #include "agent/sampling/stack_copy.h"
 #include "agent/sampling/stillness.h"
 #include "agent/sampling/thread_name.h"
@@ -45,6 +46,7 @@ struct SamplingContext {
   /// The window that samples go to; another one after each hand-over.
   std::unique_ptr<Profile> window;
   CpuSeat seat;
+  Pacers pacers;
   /// Stop every thread for its sample, as py-spy's --blocking does; else only those whose stack
   /// cannot be read truly without it (Stillness).
   bool always_stop = false;
@@ -148,7 +150,7 @@ class ProcessSampler final : private StopClient {
     int torn_looks = 0;  // of bursts: one behind another
     Stillness stillness;
     int cpu = -1;            // TaskStat::cpu
-    bool is_beside = false;  // waits for the CPU that we are on (CpuSeat), so it stands still
+    std::optional<MonotonicTime> stands_since;  // waits for a CPU that we keep (CpuSeat, Pacers)
     MonotonicTime stat_read;
     std::uint64_t flags = 0;  // TaskStat::flags
     bool looked_at = false;
@@ -197,7 +199,7 @@ class ProcessSampler final : private StopClient {
   static Result<SchedStat> SchedStatOf(Thread& thread);
   static bool HasRun(Thread& thread);
   static bool WasOffCpu(Thread& thread, const Registers& registers);
-  StackOutcome ReadBeside(Thread& thread);
+  StackOutcome ReadStanding(Thread& thread);
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);

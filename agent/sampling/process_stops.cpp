@@ -13,6 +13,8 @@ namespace {
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr std::chrono::seconds kPauseAfterRefusal{1};
 constexpr int kMostLooks = 3;
+// From when we were given a CPU to our first look at the clock, and as much again.
+constexpr std::chrono::microseconds kOurStart{20};
 constexpr int kMostMisses = 20;
 // A table of a large library takes a tenth of a second to compile.
 constexpr std::chrono::seconds kLongestWaitForTables{2};
@@ -47,6 +49,7 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   thread.asked_at = wall;
   thread.asked = SystemClock().Now();
   ++thread.unfinished;
+  context_.pacers.Release(thread.cpu);
 }
 
 // After the kernel has refused a stop.
@@ -79,7 +82,11 @@ bool ProcessSampler::WasOffCpu(Thread& thread, const Registers& registers) {
   if (registers.waited) return true;
   if (!registers.in_wait_call) return false;
   const Result<SchedStat> sched = SchedStatOf(thread);
-  return sched && sched->slices != thread.last.slices;
+  if (!sched || sched->slices == thread.last.slices) return false;
+  // It may have had to wait for us, and for nobody else.
+  const bool once = thread.stands_since && sched->slices == thread.last.slices + 1;
+  return !once ||
+         sched->wait - thread.last.wait > SystemClock().Now() - *thread.stands_since + kOurStart;
 }
 
 void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/base/scheduling.h"
 #include "agent/process/capabilities.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/rights.h"
@@ -42,6 +43,7 @@ void PrepareThread(SharedPage& page) {
   page.sampling_thread.store(::gettid(), std::memory_order_relaxed);
   // Half a period late would be 50 us late: the default slack.
   ::prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+  RunInShortTurns();
   // Refused without rights; then we take our turn as everybody does.
   ::setpriority(PRIO_PROCESS, 0, -10);
   rlimit files{};
@@ -189,7 +191,7 @@ Sampler::Wake Sampler::WaitForTick() {
   while (!finishing_) {
     const MonotonicTime now = clock_.Now();
     if (now >= run_end_) break;
-    const MonotonicTime tick = std::max(ticks_.next(), rest_until_);
+    const MonotonicTime tick = std::max(ticks_.next() - context_.pacers.lead(), rest_until_);
     MonotonicTime until = std::min(tick, run_end_);
     if (tracer_.HasPending()) until = std::min(until, now + kLongestSleepWithPending);
     const Nanoseconds left = std::max(until - now, Nanoseconds(0));
@@ -263,6 +265,7 @@ bool Sampler::FindThreads(ProcessSampler& process) {
 void Sampler::Tick() {
   const MonotonicTime now = clock_.Now();
   const WallTime wall = clock_.WallNow();
+  context_.pacers.BeginTick(ticks_.next(), ticks_.following(), now);
   AddNewTasks(now);
   for (auto place = processes_.begin(); place != processes_.end();) {
     ProcessSampler& process = *place->second;
@@ -279,6 +282,7 @@ void Sampler::Tick() {
     End(process);
     place = processes_.erase(place);
   }
+  context_.pacers.EndTick();
   // The threads that run stop within microseconds; those that wait for a CPU are dealt with when
   // they stop (WaitForTick).
   tracer_.AwaitStops(std::min(clock_.Now() + kLongestAwait, ticks_.next() + options_.period));

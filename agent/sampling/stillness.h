@@ -30,11 +30,11 @@ class Stillness {
     }
   }
 
-  /// After a sample that was taken of it while it stood still beside us (CpuSeat), where no reading
+  /// After a sample that was taken of it while we kept its CPU (CpuSeat, Pacers), where no reading
   /// tells. After some seconds of that it is judged anew.
-  void SeeBeside() {
-    if (!moves_ || ++beside_ < kBesideForReading) return;
-    beside_ = 0;
+  void SeeStanding() {
+    if (!moves_ || ++standing_ < kStandingForReading) return;
+    standing_ = 0;
     moves_ = false;
     credit_ = 0;
   }
@@ -49,12 +49,12 @@ class Stillness {
   static constexpr double kShareBorne = 0.02;
   static constexpr double kMostCredit = 4;
   static constexpr int kStopsForReading = 8;
-  static constexpr int kBesideForReading = 2000;
+  static constexpr int kStandingForReading = 2000;
 
   double credit_ = 1;
   bool moves_ = false;
   int stops_ = 0;
-  int beside_ = 0;
+  int standing_ = 0;
 };
 
 }  // namespace agent

@@ -15,9 +15,12 @@ class TickSchedule {
   TickSchedule(MonotonicTime start, Nanoseconds period, std::uint64_t seed)
       : period_start_(start), period_(period), random_(seed) {
     Draw();
+    Draw();
   }
 
-  [[nodiscard]] MonotonicTime next() const { return next_; }
+  [[nodiscard]] MonotonicTime next() const { return period_start_ + place_; }
+  /// The one after it, if none is left out.
+  [[nodiscard]] MonotonicTime following() const { return period_start_ + period_ + next_place_; }
   [[nodiscard]] Nanoseconds period() const { return period_; }
 
   /// To be called when the tick of `next` has been done, `now` being the time. Returns how many
@@ -36,13 +39,15 @@ class TickSchedule {
  private:
   void Draw() {
     std::uniform_int_distribution<std::int64_t> place(0, period_.count() - 1);
-    next_ = period_start_ + Nanoseconds(place(random_));
+    place_ = next_place_;
+    next_place_ = Nanoseconds(place(random_));
   }
 
   MonotonicTime period_start_;
   Nanoseconds period_;
   std::minstd_rand random_;
-  MonotonicTime next_;
+  Nanoseconds place_{0};       // in the period
+  Nanoseconds next_place_{0};  // in the next one
 };
 
 }  // namespace agent

@@ -14,7 +14,7 @@
 #include <system_error>
 #include <utility>
 
-#include "agent/base/cpu_binding.h"
+#include "agent/base/scheduling.h"
 #include "agent/base/log.h"
 #include "agent/base/signals_blocked.h"
 #include "agent/process/proc_file.h"

@@ -130,6 +130,23 @@ class NativeShares(unittest.TestCase):
         print(f"  Spin: {share:.2%}")
         self.assertGreater(share, 0.97)
 
+    def check_asks(self, rate):
+        """Code between system calls has its share, though a stop prefers their ends."""
+        run = Run([str(BUILD / "bin" / "asks"), "6"], ["--sample-rate", str(rate)])
+        self.assertEqual(run.status, 0, run.stderr)
+        true, cpu = run.truth()["think"], run.profile.inclusive("cpu")
+        think, ask = (cpu.get(f"(anonymous namespace)::{name}()", 0) for name in ("Think", "Ask"))
+        share = think / (think + ask)
+        print(f"  {rate} Hz: sampled {share:.2%}, true {true:.2%}")
+        # A stop in twenty comes late, where we got no CPU in time.
+        self.assertAlmostEqual(share, true, delta=0.12)
+
+    def test_asks_at_100_hz(self):
+        self.check_asks(100)
+
+    def test_asks_at_1000_hz(self):
+        self.check_asks(1000)
+
     def test_rust(self):
         rustc = needed("rustc")
         with tempfile.TemporaryDirectory(prefix="agent-test-") as folder:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// On which CPUs the calling thread runs.
+// Where and when the calling thread gets a CPU.
 #pragma once
 
 namespace agent {
@@ -9,5 +9,8 @@ bool BindToCpu(int cpu);
 /// On all that the process's first thread may use: that one is never bound. For a thread that was
 /// bound, or whose starter may have been.
 void UseAllCpus();
+/// Asks for turns so short that a thread which uses its CPU up has to give it to the calling one as
+/// soon as that wakes (Linux 6.12; before, it does nothing).
+void RunInShortTurns();
 
 }  // namespace agent
