@@ -17,10 +17,13 @@ void CpuSeat::Settle(MonotonicTime now) {
     cpu_ = is_refused_ ? -1 : wanted;
     used_ = moved_ = now;
     if (is_refused_) UseAllCpus();
-  } else if (now - used_ > kKept) {
-    UseAllCpus();
-    cpu_ = -1;
+  } else if (wanted < 0 && now - used_ > kKept) {
+    Leave();
   }
+}
+
+void CpuSeat::Leave() {
+  if (std::exchange(cpu_, -1) >= 0) UseAllCpus();
 }
 
 }  // namespace agent

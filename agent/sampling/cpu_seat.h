@@ -27,6 +27,8 @@ class CpuSeat {
   }
   /// After the tick: the seat for the next ones.
   void Settle(MonotonicTime now);
+  /// Before work that takes longer than a look: on all CPUs until it is wanted again.
+  void Leave();
 
  private:
   // How long it is kept though another one is wanted (after a move we get the new CPU late, and a

@@ -102,7 +102,13 @@ std::optional<MonotonicTime> Pacers::Hold(int cpu) {
 Pacers::Entry* Pacers::Find(int cpu) {
   const auto place = entries_.find(cpu);
   if (place != entries_.end()) return &place->second;
-  if (entries_.size() >= kMost) return nullptr;
+  if (entries_.size() >= kMost) {
+    // Programs wander: in place of the one that was wanted last, if it sleeps.
+    const auto oldest = std::ranges::min_element(
+        entries_, {}, [](const auto& entry) { return entry.second.wanted; });
+    if (oldest->second.wanted == begun_ || oldest->second.told >= tick_) return nullptr;
+    entries_.erase(oldest);
+  }
   try {
     return &entries_.try_emplace(cpu, std::make_unique<Pacer>(cpu)).first->second;
   } catch (const std::system_error&) {  // as many threads as there may be
@@ -112,7 +118,7 @@ Pacers::Entry* Pacers::Find(int cpu) {
 }
 
 void Pacers::Judge(bool was_held) {
-  credit_ = std::min(credit_ + (was_held ? 1 : -2), kMostCredit);
+  credit_ = std::min(credit_ + (was_held ? 1 : -1), kMostCredit);
   if (credit_ > 0) return;
   credit_ = kMostCredit;
   paused_until_ = begun_ + kPause;

@@ -78,11 +78,11 @@ class Pacers {
   // How long it goes on without being asked for, which is cheaper than waking it again.
   static constexpr std::chrono::milliseconds kKept{50};
   // From the tick's begin until the CPU is taken.
-  static constexpr std::chrono::microseconds kLongestWait{60};
+  static constexpr std::chrono::microseconds kLongestWait{120};
   static constexpr std::chrono::microseconds kMostLate{200};
   static constexpr int kMean = 8;  // ticks
   // On a machine that is too busy for them they are no use.
-  static constexpr int kMostCredit = 32;
+  static constexpr int kMostCredit = 64;
   static constexpr std::chrono::seconds kPause{5};
 
   std::map<int, Entry> entries_;  // by CPU

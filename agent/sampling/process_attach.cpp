@@ -45,6 +45,7 @@ void ProcessSampler::TryAttach(MonotonicTime now) {
   // Looking into files takes its time, and a thread that stops meanwhile waits for us. But one that
   // never stops does not keep others out for ever.
   if (context_.tracer->HasPending() && now - born_ < kCoolDown) return;
+  context_.seat.Leave();
   const std::expected<void, Refusal> attached = AttachNow();
   if (!attached) Note(attached.error());
   if (attached && !is_fallback_) return;

@@ -258,13 +258,15 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   }
   const bool may_stop = MayStop(thread, now);
   const bool has_to_stand = HasToStandStill(thread);
+  const bool is_beside = thread.stands_since.has_value();
   if (has_to_stand && !context_.bursts) {
     if (!spy_->WantsSnapshots()) context_.seat.Want(thread.cpu);
-    if (!thread.stands_since) thread.stands_since = context_.pacers.Hold(thread.cpu);
+    if (!is_beside) thread.stands_since = context_.pacers.Hold(thread.cpu);
   }
   if (has_to_stand && thread.stands_since && !spy_->WantsSnapshots() && !context_.always_stop) {
-    const StackOutcome outcome = ReadStanding(thread);
+    const StackOutcome outcome = is_beside ? ReadBeside(thread) : ReadHeld(thread);
     if (IsExact(outcome)) {
+      thread.stillness.SeeStanding();
       if (Count(outcome)) AddSample(thread, now, wall);
       return;
     }
@@ -306,13 +308,17 @@ StackOutcome ProcessSampler::ReadRunning(Thread& thread) {
   return spy_->ReadStack(thread.inner_tid, ReadMode::kRunning);
 }
 
-// While it waits for a CPU that we keep. kTorn: another one has taken it.
-StackOutcome ProcessSampler::ReadStanding(Thread& thread) {
+// While it waits for the CPU that we are on. kTorn: another one has taken it.
+StackOutcome ProcessSampler::ReadBeside(Thread& thread) {
   const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kStill);
-  const bool has_run = HasRun(thread);
-  context_.pacers.Release(thread.cpu);
-  if (has_run) return StackOutcome::kTorn;
-  thread.stillness.SeeStanding();
+  return HasRun(thread) ? StackOutcome::kTorn : NameAfter(outcome);
+}
+
+// While a pacer keeps its CPU: it may have been moved to another one, and nothing would tell.
+StackOutcome ProcessSampler::ReadHeld(Thread& thread) {
+  if (!ReadsRunning()) return StackOutcome::kTorn;
+  const StackOutcome outcome = spy_->ReadStack(thread.inner_tid, ReadMode::kRunningOnce);
+  if (IsExact(outcome)) context_.pacers.Release(thread.cpu);  // else it is to be stopped
   return NameAfter(outcome);
 }
 

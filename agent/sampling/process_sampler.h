@@ -199,7 +199,8 @@ class ProcessSampler final : private StopClient {
   static Result<SchedStat> SchedStatOf(Thread& thread);
   static bool HasRun(Thread& thread);
   static bool WasOffCpu(Thread& thread, const Registers& registers);
-  StackOutcome ReadStanding(Thread& thread);
+  StackOutcome ReadBeside(Thread& thread);
+  StackOutcome ReadHeld(Thread& thread);
   void SetWallStack(Thread& thread, StackId stack, MonotonicTime since);
   void LeaveOutWallTime(Thread& thread, MonotonicTime since);
   void AddWallTime(Thread& thread, MonotonicTime now);

@@ -30,7 +30,7 @@ TEST_CASE("mappings are parsed, oddities included") {
 TEST_CASE("a thread's name cannot forge its state") {
   const auto stat = ParseTaskStat(
       "42 (a) R (b) S 1 42 42 0 -1 4194368 100 0 0 0 5 6 0 0 20 0 1 0 98765 1000 200 "
-      "18446744073709551615 111 222 333 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0");
+      "18446744073709551615 111 222 333 0 0 0 0 0 0 0 0 0 17 3 0 0 0 0 0");
   REQUIRE(stat);
   CHECK(stat->comm == "a) R (b");
   CHECK(stat->state == 'S');
@@ -39,6 +39,7 @@ TEST_CASE("a thread's name cannot forge its state") {
   CHECK(stat->start_time == 98765);
   CHECK(stat->start_code == 111);
   CHECK(stat->start_stack == 333);
+  CHECK(stat->cpu == 3);
 }
 
 TEST_CASE("broken stat and schedstat are errors") {

@@ -56,3 +56,14 @@ TEST_CASE("Stillness: what stands still again is seen by readings behind every e
   See(stillness, 2, 0);
   CHECK_FALSE(stillness.NeedsStop());
 }
+
+TEST_CASE("Stillness: what stands still beside us is judged anew now and then, by one reading") {
+  Stillness stillness;
+  for (int i = 0; i < 10; ++i) stillness.See(true);
+  REQUIRE(stillness.NeedsStop());
+  int samples = 0;
+  for (; stillness.NeedsStop() && samples < 100'000; ++samples) stillness.SeeStanding();
+  CHECK(samples == 2000);
+  stillness.See(true);
+  CHECK(stillness.NeedsStop());
+}
