@@ -12,8 +12,8 @@
 
 namespace agent {
 
-/// A thread of ours on one CPU, which takes that CPU at each tick that it is told and keeps it until
-/// it is released, at most kLongestHold.
+/// A thread of ours on one CPU, which takes that CPU at each tick that it is told and keeps it
+/// until it is released, at most kLongestHold.
 class Pacer {
  public:
   explicit Pacer(int cpu);
@@ -45,8 +45,8 @@ class Pacer {
 /// Makes stops true to the tick. A thread that is stopped from another CPU runs on until the
 /// interrupt has got there (20 us in a virtual machine), and where it makes a system call meanwhile
 /// it stops at the end of that: code behind system calls has far too much (CpuSeat's figures). So a
-/// pacer takes the thread's CPU at the tick, by a timer of that CPU, and gives it back when the stop
-/// has been asked for: the thread goes on into the stop.
+/// pacer takes the thread's CPU at the tick, by a timer of that CPU, and gives it back when the
+/// stop has been asked for: the thread goes on into the stop.
 ///
 /// On the sampling thread's own CPU there is no need (a thread that we let go there is woken on
 /// another one, which is why we do not sit there for stops). Sampling thread only.
@@ -60,8 +60,8 @@ class Pacers {
   /// It has been asked to stop, or was read.
   void Release(int cpu);
   void EndTick();
-  /// How much earlier than the next tick the sampling thread is to wake: pacers get their CPU, which
-  /// is awake, sooner than it does.
+  /// How much earlier than the next tick the sampling thread is to wake: pacers get their CPU,
+  /// which is awake, sooner than it does.
   [[nodiscard]] Nanoseconds lead() const { return lead_; }
 
  private:

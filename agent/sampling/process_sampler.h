@@ -149,7 +149,7 @@ class ProcessSampler final : private StopClient {
     MonotonicTime wall_since;
     int torn_looks = 0;  // of bursts: one behind another
     Stillness stillness;
-    int cpu = -1;            // TaskStat::cpu
+    int cpu = -1;                               // TaskStat::cpu
     std::optional<MonotonicTime> stands_since;  // waits for a CPU that we keep (CpuSeat, Pacers)
     MonotonicTime stat_read;
     std::uint64_t flags = 0;  // TaskStat::flags

@@ -14,8 +14,8 @@
 #include <system_error>
 #include <utility>
 
-#include "agent/base/scheduling.h"
 #include "agent/base/log.h"
+#include "agent/base/scheduling.h"
 #include "agent/base/signals_blocked.h"
 #include "agent/process/proc_file.h"
 #include "agent/process/root_open.h"

@@ -230,7 +230,8 @@ class PythonSpy final : public Spy {
     part.is_named = true;
     if (part.outcome != StackOutcome::kStack && part.outcome != StackOutcome::kTruncated) return;
     Stack names;
-    const Result<void> named = codes_.Name(part.reading.frames, part.reading.epoch, part.reading.codes, names);
+    const Result<void> named =
+        codes_.Name(part.reading.frames, part.reading.epoch, part.reading.codes, names);
     if (!named) {
       const bool is_gone = named.error().code == Errc::kGone;
       part.outcome = is_gone ? StackOutcome::kGone : StackOutcome::kUnreadable;

@@ -49,8 +49,7 @@ class StackReader {
 
   /// Appends the frames of `state`, leaf first. On anything but kStack and kTruncated `frames` is
   /// as before.
-  ReadOutcome Read(ThreadState& state, InnerTid tid, ReadMode mode,
-                   std::vector<RawFrame>& frames);
+  ReadOutcome Read(ThreadState& state, InnerTid tid, ReadMode mode, std::vector<RawFrame>& frames);
   /// Where the last stack that Read gave (kStack, not empty) began: the frame without a caller.
   [[nodiscard]] RemoteAddress root() const { return root_; }
 
