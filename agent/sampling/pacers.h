@@ -67,8 +67,8 @@ class Pacers {
  private:
   struct Entry {
     std::unique_ptr<Pacer> pacer;
-    MonotonicTime wanted{};
-    MonotonicTime told{};  // of which tick last
+    MonotonicTime wanted;
+    MonotonicTime told;  // of which tick last
   };
   Entry* Find(int cpu);
   void Judge(bool was_held);
