@@ -76,7 +76,8 @@ Result<TaskStat> ParseTaskStat(std::string_view text) {
   numbers.Skip(1);
   stat.start_stack = numbers.Next();  // 28
   numbers.Skip(10);
-  stat.cpu = static_cast<int>(numbers.Next());  // 39
+  stat.cpu = static_cast<int>(numbers.Next());                 // 39
+  stat.real_time_priority = static_cast<int>(numbers.Next());  // 40
   if (!numbers.ok()) return Fail(Errc::kMalformed, "stat with too few fields");
   return stat;
 }

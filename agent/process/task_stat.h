@@ -26,7 +26,8 @@ struct TaskStat {
   /// the right to look.
   std::uint64_t start_code = 0;
   std::uint64_t start_stack = 0;
-  int cpu = -1;  ///< That it runs on, or has run on, or waits for.
+  int cpu = -1;                ///< That it runs on, or has run on, or waits for.
+  int real_time_priority = 0;  ///< 0: of a thread that takes turns with others.
 
   /// Reaped or not.
   [[nodiscard]] bool HasEnded() const { return state == 'Z' || state == 'X'; }

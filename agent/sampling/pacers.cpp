@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <thread>
 
 #include "agent/base/scheduling.h"
 #include "agent/base/signals_blocked.h"
@@ -27,55 +28,54 @@ void SleepUntil(std::int64_t tick) {
 
 Pacer::Pacer(int cpu) {
   const SignalsBlocked blocked;
-  thread_ = std::thread([this, cpu] { Run(cpu); });
+  std::thread([shared = shared_, cpu] { Run(*shared, cpu); }).detach();
 }
 
 Pacer::~Pacer() {
-  next_.store(-1);
-  next_.notify_one();
-  released_.store(INT64_MAX);
-  thread_.join();
+  shared_->released = INT64_MAX;
+  shared_->next = -1;
+  shared_->next.notify_one();
 }
 
 void Pacer::SetNext(MonotonicTime tick) {
-  next_.store(Number(tick));
-  next_.notify_one();
+  shared_->next = Number(tick);
+  shared_->next.notify_one();
 }
 
 std::optional<MonotonicTime> Pacer::AwaitHold(MonotonicTime tick, MonotonicTime deadline) const {
   const std::int64_t wanted = Number(tick);
-  if (released_.load() == wanted) return std::nullopt;
+  if (shared_->released == wanted) return std::nullopt;
   const SystemClock clock;
-  while (held_.load() != wanted) {
+  while (shared_->held != wanted) {
     if (clock.Now() >= deadline) return std::nullopt;
   }
-  return MonotonicTime(Nanoseconds(held_since_.load()));
+  return MonotonicTime(Nanoseconds(shared_->held_since));
 }
 
-void Pacer::Release(MonotonicTime tick) { released_.store(Number(tick)); }
+void Pacer::Release(MonotonicTime tick) { shared_->released = Number(tick); }
 
-void Pacer::Run(int cpu) {
+void Pacer::Run(Shared& shared, int cpu) {
   ::pthread_setname_np(::pthread_self(), "agent-pacer");
   if (!BindToCpu(cpu)) return;
   RunInShortTurns();
   const SystemClock clock;
   std::int64_t done = 0;
   while (true) {
-    const std::int64_t tick = next_.load();
+    const std::int64_t tick = shared.next;
     if (tick < 0) return;
     if (tick <= done) {
-      next_.wait(tick);
+      shared.next.wait(tick);
       continue;
     }
     done = tick;
     SleepUntil(tick);
     const MonotonicTime now = clock.Now();
     if (Number(now) - tick > Nanoseconds(kLongestHold).count()) continue;  // nobody waits any more
-    held_since_.store(Number(now));
-    held_.store(tick);
-    while (released_.load() < tick && clock.Now() < now + kLongestHold) {
+    shared.held_since = Number(now);
+    shared.held = tick;
+    while (shared.released < tick && clock.Now() < now + kLongestHold) {
     }
-    held_.store(0);
+    shared.held = 0;
   }
 }
 
@@ -103,10 +103,10 @@ Pacers::Entry* Pacers::Find(int cpu) {
   const auto place = entries_.find(cpu);
   if (place != entries_.end()) return &place->second;
   if (entries_.size() >= kMost) {
-    // Programs wander: in place of the one that was wanted last, if it sleeps.
+    // Programs wander: in place of the one that has not been wanted for longest.
     const auto oldest = std::ranges::min_element(
         entries_, {}, [](const auto& entry) { return entry.second.wanted; });
-    if (oldest->second.wanted == begun_ || oldest->second.told >= tick_) return nullptr;
+    if (oldest->second.wanted == begun_) return nullptr;
     entries_.erase(oldest);
   }
   try {
@@ -124,9 +124,11 @@ void Pacers::Judge(bool was_held) {
   paused_until_ = begun_ + kPause;
 }
 
-void Pacers::Release(int cpu) {
+bool Pacers::Release(int cpu) {
   const auto place = entries_.find(cpu);
-  if (place != entries_.end()) Release(place->second);
+  if (place == entries_.end()) return false;
+  Release(place->second);
+  return true;
 }
 
 void Pacers::Release(Entry& entry) {

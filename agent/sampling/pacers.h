@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "agent/base/clock.h"
 
@@ -32,14 +31,17 @@ class Pacer {
   static constexpr std::chrono::microseconds kLongestHold{150};
 
  private:
-  void Run(int cpu);
-
   // Ticks, as nanoseconds of MonotonicTime.
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<std::int64_t> held_{0};  // 0: none
-  std::atomic<std::int64_t> released_{0};
-  std::atomic<std::int64_t> held_since_{0};
-  std::thread thread_;
+  struct Shared {
+    std::atomic<std::int64_t> next{0};
+    std::atomic<std::int64_t> held{0};  // 0: none
+    std::atomic<std::int64_t> released{0};
+    std::atomic<std::int64_t> held_since{0};
+  };
+  static void Run(Shared& shared, int cpu);
+
+  // With its thread, which may sleep until a tick when nobody needs it any more.
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 /// Makes stops true to the tick. A thread that is stopped from another CPU runs on until the
@@ -57,12 +59,15 @@ class Pacers {
   /// A thread on `cpu` is about to be stopped, or read: since when it stands still; nothing: it may
   /// run. From the next tick on there is a pacer for it.
   std::optional<MonotonicTime> Hold(int cpu);
-  /// It has been asked to stop, or was read.
-  void Release(int cpu);
+  /// It has been asked to stop, or was read: it gets its CPU back. False: there was no pacer.
+  bool Release(int cpu);
   void EndTick();
   /// How much earlier than the next tick the sampling thread is to wake: pacers get their CPU,
   /// which is awake, sooner than it does.
   [[nodiscard]] Nanoseconds lead() const { return lead_; }
+
+  /// With a shorter one between ticks they would take too much of the program's time.
+  static constexpr std::chrono::microseconds kShortestPeriod{500};
 
  private:
   struct Entry {

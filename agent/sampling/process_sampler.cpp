@@ -203,8 +203,10 @@ ProcessSampler::Look ProcessSampler::LookAt(Thread& thread, MonotonicTime now, W
 void ProcessSampler::TakeStat(Thread& thread, const TaskStat& stat, MonotonicTime now) {
   thread.stat_read = now;
   thread.was_running = stat.state == 'R';
-  thread.cpu = stat.cpu;
-  if (thread.was_running && stat.cpu == context_.seat.cpu()) thread.stands_since = now;
+  // Where it does not take turns nobody else would get one.
+  thread.cpu = stat.real_time_priority == 0 ? stat.cpu : -1;
+  const bool is_beside = stat.cpu == context_.seat.cpu() && stat.cpu >= 0;
+  if (thread.was_running && is_beside) thread.stands_since = now;
   thread.flags = stat.flags;
   if (stat.comm != thread.comm) {
     thread.comm = stat.comm;
@@ -261,7 +263,7 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   const bool is_beside = thread.stands_since.has_value();
   if (has_to_stand && !context_.bursts) {
     if (!spy_->WantsSnapshots()) context_.seat.Want(thread.cpu);
-    if (!is_beside) thread.stands_since = context_.pacers.Hold(thread.cpu);
+    if (!is_beside && context_.paces) thread.stands_since = context_.pacers.Hold(thread.cpu);
   }
   if (has_to_stand && thread.stands_since && !spy_->WantsSnapshots() && !context_.always_stop) {
     const StackOutcome outcome = is_beside ? ReadBeside(thread) : ReadHeld(thread);

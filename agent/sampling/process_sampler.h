@@ -47,6 +47,7 @@ struct SamplingContext {
   std::unique_ptr<Profile> window;
   CpuSeat seat;
   Pacers pacers;
+  bool paces = false;  ///< The rate leaves time for pacers.
   /// Stop every thread for its sample, as py-spy's --blocking does; else only those whose stack
   /// cannot be read truly without it (Stillness).
   bool always_stop = false;
@@ -151,6 +152,7 @@ class ProcessSampler final : private StopClient {
     Stillness stillness;
     int cpu = -1;                               // TaskStat::cpu
     std::optional<MonotonicTime> stands_since;  // waits for a CPU that we keep (CpuSeat, Pacers)
+    MonotonicTime stood_until;                  // when a pacer gave it back; max: none did
     MonotonicTime stat_read;
     std::uint64_t flags = 0;  // TaskStat::flags
     bool looked_at = false;

@@ -13,8 +13,9 @@ namespace {
 constexpr std::chrono::seconds kForkToExec{1};
 constexpr std::chrono::seconds kPauseAfterRefusal{1};
 constexpr int kMostLooks = 3;
-// From when we were given a CPU to our first look at the clock.
-constexpr std::chrono::microseconds kOurStart{5};
+// From when a CPU was taken from a thread to our first look at the clock there, and from when it
+// was given back until the thread has it.
+constexpr std::chrono::microseconds kSwitches{12};
 constexpr int kMostMisses = 20;
 // A table of a large library takes a tenth of a second to compile.
 constexpr std::chrono::seconds kLongestWaitForTables{2};
@@ -49,7 +50,8 @@ void ProcessSampler::AskForStop(Thread& thread, WallTime wall) {
   thread.asked_at = wall;
   thread.asked = SystemClock().Now();
   ++thread.unfinished;
-  context_.pacers.Release(thread.cpu);
+  const bool was_held = context_.pacers.Release(thread.cpu);
+  thread.stood_until = was_held ? SystemClock().Now() : MonotonicTime::max();
 }
 
 // After the kernel has refused a stop.
@@ -85,8 +87,8 @@ bool ProcessSampler::WasOffCpu(Thread& thread, const Registers& registers) {
   if (!sched || sched->slices == thread.last.slices) return false;
   // It may have had to wait for us, and for nobody else.
   const bool once = thread.stands_since && sched->slices == thread.last.slices + 1;
-  return !once ||
-         sched->wait - thread.last.wait > SystemClock().Now() - *thread.stands_since + kOurStart;
+  const MonotonicTime until = std::min(SystemClock().Now(), thread.stood_until);
+  return !once || sched->wait - thread.last.wait > until - *thread.stands_since + kSwitches;
 }
 
 void ProcessSampler::OnStopped(Tid tid, const Registers& registers) {

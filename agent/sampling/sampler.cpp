@@ -87,6 +87,7 @@ Sampler::Sampler(const SamplerOptions& options, const SamplerStart& start,
   context_.always_stop = options.always_stop;
   context_.wall = options.wall;
   context_.bursts = options.period < kShortestTickPeriod && !options.always_stop;
+  context_.paces = !context_.bursts && options.period >= Pacers::kShortestPeriod;
   if (options.kernel) context_.kernel_stacks = OpenKernelStacks(options.wall);
   context_.functions = &functions;
   context_.has_ptrace_capability = HasPtraceCapability();
