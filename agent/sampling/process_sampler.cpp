@@ -52,10 +52,9 @@ ProcessSampler::ProcessSampler(Pid pid, SamplingContext& context)
       context_(context),
       process_(std::make_unique<LiveProcess>(pid)),
       born_(SystemClock().Now()) {
-  if (::clock_getcpuclockid(static_cast<pid_t>(pid), &clock_id_) == 0 && ReadClock() &&
-      !context.count_from_birth) {
-    clock_base_ = clock_;
-  }
+  clockid_t clock = 0;
+  if (::clock_getcpuclockid(static_cast<pid_t>(pid), &clock) == 0) clock_id_ = clock;
+  if (ReadClock() && !context.count_from_birth) clock_base_ = clock_;
 }
 
 ProcessSampler::~ProcessSampler() {
@@ -66,7 +65,7 @@ ProcessSampler::~ProcessSampler() {
 
 bool ProcessSampler::ReadClock() {
   timespec time{};
-  if (::clock_gettime(clock_id_, &time) != 0) return false;
+  if (!clock_id_ || ::clock_gettime(*clock_id_, &time) != 0) return false;
   clock_ = std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
   return true;
 }

@@ -247,9 +247,9 @@ class ProcessSampler final : private StopClient {
   std::vector<Thread*> hot_threads_;
   std::vector<Thread*> burst_threads_;  // with a burst under way
 
-  clockid_t clock_id_ = 0;
-  Nanoseconds clock_{0};      // the process's CPU time at the last look
-  MonotonicTime next_clock_;  // when to read it again
+  std::optional<clockid_t> clock_id_;  // none: it had ended before we came (0 is the wall clock)
+  Nanoseconds clock_{0};               // the process's CPU time at the last look
+  MonotonicTime next_clock_;           // when to read it again
   Nanoseconds clock_base_{0};
   Nanoseconds claimed_{0};    // given to samples
   Nanoseconds cold_seen_{0};  // CPU time of all but the hot threads when they were last read
