@@ -259,12 +259,13 @@ void ProcessSampler::TakeSample(Thread& thread, MonotonicTime now, WallTime wall
   }
   const bool may_stop = MayStop(thread, now);
   const bool has_to_stand = HasToStandStill(thread);
+  const bool stands_unstopped = has_to_stand && !spy_->WantsSnapshots() && !context_.always_stop;
   const bool is_beside = thread.stands_since.has_value();
-  if (has_to_stand && !context_.bursts) {
-    if (!spy_->WantsSnapshots()) context_.seat.Want(thread.cpu);
-    if (!is_beside && context_.paces) thread.stands_since = context_.pacers.Hold(thread.cpu);
+  if (stands_unstopped) context_.seat.Want(thread.cpu);
+  if (has_to_stand && !is_beside && context_.paces) {
+    thread.stands_since = context_.pacers.Hold(thread.cpu);
   }
-  if (has_to_stand && thread.stands_since && !spy_->WantsSnapshots() && !context_.always_stop) {
+  if (stands_unstopped && thread.stands_since) {
     const StackOutcome outcome = is_beside ? ReadBeside(thread) : ReadHeld(thread);
     if (IsExact(outcome)) {
       thread.stillness.SeeStanding();

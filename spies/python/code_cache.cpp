@@ -183,7 +183,10 @@ Result<void> CodeCache::Name(std::span<const RawFrame> frames, const CodeEpoch& 
     table_bytes_ = 0;
   }
   const bool in_time = seen.are_taken;
-  if (!in_time) AGENT_CHECK_OK(Identify(frames, epoch, seen));
+  if (!in_time) {
+    AGENT_CHECK_OK(Identify(frames, epoch, seen));
+    seen.are_taken = false;
+  }
   bool all_known = true;
   for (std::size_t i = 0; i < seen.codes.size(); ++i) {
     const auto identity = IdentityOf(seen, i);
